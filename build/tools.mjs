@@ -1,0 +1,65 @@
+// Finds the programs of the system that tests work with, and installs them where that is possible without
+// asking: as root on Debian. Elsewhere it prints the one command to type, and their tests are skipped.
+import { spawnSync } from "node:child_process";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+// What must exist, and the Debian package that brings it. An absolute path is a file, else a program.
+const TOOLS = {
+  mosquitto: "mosquitto",
+  mosquitto_pub: "mosquitto-clients",
+  nft: "nftables",
+  ip: "iproute2",
+  strace: "strace",
+  tshark: "tshark",
+  openssl: "openssl",
+  gcc: "gcc",
+  "/usr/include/stdio.h": "libc6-dev",
+  "/usr/include/isa-l.h": "libisal-dev",
+};
+const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+const POLICY = "/usr/sbin/policy-rc.d";
+
+/** Debian leaves the folders of system programs out of the path of everyone but root. */
+export function extendPath(path) {
+  const folders = path.split(delimiter).filter((folder) => folder !== "");
+  return [...folders, ...SYSTEM_FOLDERS.filter((folder) => !folders.includes(folder))].join(delimiter);
+}
+
+/** Installs what is missing, or says how to. Never fails: a test whose tool is missing speaks for itself. */
+export function installTools(env) {
+  const missing = findMissing(env.PATH);
+  if (missing.length === 0) return;
+  const isRoot = process.getuid?.() === 0;
+  const command = `apt-get install -y --no-install-recommends ${missing.join(" ")}`;
+  if (!isRoot || !existsSync("/usr/bin/apt-get")) {
+    process.stderr.write(`Tests that need ${missing.join(", ")} are skipped. To run them, first type:\n`);
+    process.stderr.write(`  ${isRoot ? "" : "sudo "}${command}\n`);
+    return;
+  }
+  process.stderr.write(`Installing ${missing.join(", ")} for the tests …\n`);
+  install(command, { ...env, DEBIAN_FRONTEND: "noninteractive" });
+  const left = findMissing(env.PATH);
+  if (left.length > 0)
+    process.stderr.write(`cannot install ${left.join(", ")}: apt-get failed, its reason is above\n`);
+}
+
+// The packages would start their services (a broker on port 1883): policy-rc.d, which Debian asks, says no.
+function install(command, env) {
+  const forbidsServices = !existsSync(POLICY);
+  if (forbidsServices) writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    for (const line of ["apt-get update -q", `${command} -q`]) {
+      spawnSync("/bin/sh", ["-c", line], { env, stdio: ["ignore", 2, 2] });
+    }
+  } finally {
+    if (forbidsServices) rmSync(POLICY, { force: true });
+  }
+}
+
+function findMissing(path) {
+  const folders = path.split(delimiter);
+  const isThere = (tool) =>
+    tool.startsWith("/") ? existsSync(tool) : folders.some((folder) => existsSync(join(folder, tool)));
+  return Object.entries(TOOLS).flatMap(([tool, debianPackage]) => (isThere(tool) ? [] : [debianPackage]));
+}
