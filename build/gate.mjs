@@ -58,7 +58,7 @@ export class Gate {
 
 /** What `bun run ok` and `npm test` both begin with: format, lint, types, tidy, unit, simulation. */
 export async function checkSources(gate) {
-  gate.check("format and lint", "biome", "ci", ".");
+  gate.check("format and lint", "biome", "ci", "--colors=off", ".");
   gate.check("types", "tsc", "-p", ".");
   for (const folder of ["test/tidy", "test/unit", "test/sim"])
     await gate.test(folder, { onlyFailures: true });
