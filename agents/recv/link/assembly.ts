@@ -1,0 +1,130 @@
+// Symbols in, whole blocks out. One assembly serves one epoch and one kind of block.
+// Bounded: unfinished blocks have a limit in bytes, past which the oldest is given up; finished blocks are remembered
+// by number in a window, below which nothing is accepted any more, so that no block is ever finished twice.
+import type { Header } from "../../../shared/framing/header.ts";
+import type { Refusal } from "../../../shared/framing/reasons.ts";
+
+/** Block numbers that are told apart below the highest one seen. */
+const WINDOW_BLOCKS = 65_536;
+
+type Open = {
+  readonly number: number;
+  readonly stream: number;
+  readonly sourceSymbols: number;
+  readonly repairSymbols: number;
+  readonly symbolBytes: number;
+  readonly symbols: (Buffer | undefined)[];
+  readonly openedMs: number;
+  sourceCount: number;
+  bytes: number;
+};
+
+export type Assembled = { readonly stream: number; readonly bytes: Buffer };
+
+export class Assembly {
+  readonly #open = new Map<number, Open>();
+  readonly #done = new Set<number>();
+  readonly #bytesMax: number;
+  readonly #onEvicted: (count: number) => void;
+  #bytes = 0;
+  #floor = 0;
+
+  constructor(bytesMax: number, onEvicted: (count: number) => void) {
+    this.#bytesMax = bytesMax;
+    this.#onEvicted = onEvicted;
+  }
+
+  /** Bytes of symbols that wait for the rest of their block. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** True when the symbol would be of no use: known before the costly opening of the datagram. */
+  isDone(block: number): boolean {
+    return block < this.#floor || this.#done.has(block);
+  }
+
+  /** Takes an authenticated symbol; a whole block when it was the last one needed, undefined while some are missing. */
+  add(header: Header, symbol: Buffer, nowMs: number): Assembled | Refusal | undefined {
+    if (this.isDone(header.block)) return "block-old";
+    const open = this.#open.get(header.block) ?? this.#start(header, symbol.length, nowMs);
+    if (!matches(open, header, symbol.length)) return "symbol-mismatch";
+    if (open.symbols[header.symbol] !== undefined) return "symbol-twice";
+    open.symbols[header.symbol] = symbol;
+    open.bytes += symbol.length;
+    this.#bytes += symbol.length;
+    if (header.symbol < open.sourceSymbols) open.sourceCount++;
+    if (open.sourceCount < open.sourceSymbols) {
+      if (this.#bytes > this.#bytesMax) this.#evictOldest();
+      return undefined;
+    }
+    this.#close(open);
+    const source = open.symbols.slice(0, open.sourceSymbols) as Buffer[];
+    return {
+      stream: open.stream,
+      bytes: source.length === 1 && source[0] ? source[0] : Buffer.concat(source),
+    };
+  }
+
+  /** Gives up blocks that were opened before `beforeMs`. */
+  evictOlderThan(beforeMs: number): void {
+    for (const open of this.#open.values()) {
+      if (open.openedMs >= beforeMs) return; // in order of opening
+      this.#close(open);
+      this.#onEvicted(1);
+    }
+  }
+
+  #start(header: Header, symbolBytes: number, nowMs: number): Open {
+    const open: Open = {
+      number: header.block,
+      stream: header.stream,
+      sourceSymbols: header.sourceSymbols,
+      repairSymbols: header.repairSymbols,
+      symbolBytes,
+      symbols: [],
+      openedMs: nowMs,
+      sourceCount: 0,
+      bytes: 0,
+    };
+    this.#open.set(header.block, open);
+    return open;
+  }
+
+  #evictOldest(): void {
+    for (const open of this.#open.values()) {
+      this.#close(open);
+      this.#onEvicted(1);
+      return;
+    }
+  }
+
+  #close(open: Open): void {
+    this.#open.delete(open.number);
+    this.#bytes -= open.bytes;
+    this.#done.add(open.number);
+    if (this.#done.size <= WINDOW_BLOCKS) return;
+    // The window is full: forget the lower half, in the order of finishing, and accept nothing below what was forgotten.
+    let forget = WINDOW_BLOCKS / 2;
+    for (const number of this.#done) {
+      if (forget-- === 0) break;
+      this.#done.delete(number);
+      if (number >= this.#floor) this.#floor = number + 1;
+    }
+    for (const other of this.#open.values()) {
+      if (other.number >= this.#floor) continue;
+      this.#open.delete(other.number);
+      this.#bytes -= other.bytes;
+      this.#onEvicted(1);
+    }
+  }
+}
+
+function matches(open: Open, header: Header, symbolBytes: number): boolean {
+  return (
+    open.stream === header.stream &&
+    open.sourceSymbols === header.sourceSymbols &&
+    open.repairSymbols === header.repairSymbols &&
+    open.symbolBytes === symbolBytes
+  );
+}

@@ -1,0 +1,186 @@
+// The receiving end of the link, whole and pure: datagrams and time in, contents in order out.
+//
+//   datagram ─► header ─► session (journal, epoch, key) ─► open ─► assembly ─► block ─► parts ─► order ─► deliver
+//                                                              └─► heartbeat
+//
+// Whatever is refused is counted under its reason and changes nothing. No byte ever goes back.
+import { decodeBlock } from "../../../shared/framing/block.ts";
+import { decodeHeader, type Header, KIND_HEARTBEAT, KIND_MESSAGES } from "../../../shared/framing/header.ts";
+import { decodeHeartbeat, type Heartbeat } from "../../../shared/framing/heartbeat.ts";
+import type { Refusal } from "../../../shared/framing/reasons.ts";
+import { openDatagram } from "../../../shared/framing/seal.ts";
+import { Assembly } from "./assembly.ts";
+import { type Delivery, type Gap, StreamOrder } from "./order.ts";
+import { PartJoiner } from "./parts.ts";
+import { KeyRing, type LinkState, STREAMS_MAX } from "./session.ts";
+
+export type ReceiverOptions = {
+  readonly linkId: string;
+  /** The live keys, 32 bytes each. */
+  readonly linkKeys: readonly Uint8Array[];
+  readonly patienceMs: number;
+  readonly assemblyBytesMax: number;
+  readonly holdBytesMax: number;
+  /** Largest content of one block or of joined parts. */
+  readonly contentBytesMax: number;
+};
+
+/** Why sequences are missing: lost on the way, or sent before this receiver first heard of the journal. */
+export type GapReason = "gap" | "before-start";
+
+export type ReceiverOutput = {
+  deliver(stream: number, delivery: Delivery): void;
+  gap(stream: number, gap: Gap, reason: GapReason): void;
+  heartbeat(heartbeat: Heartbeat): void;
+  /** A sender's journal that was not known; `retired` is the one it replaces. */
+  journalChanged(journalId: bigint, retired: bigint | undefined): void;
+  /** The sender was started again, on the same journal. */
+  epochChanged(epoch: bigint): void;
+  refused(reason: Refusal, path: number, count: number): void;
+};
+
+type Stream = { readonly order: StreamOrder; parts: PartJoiner };
+
+export class Receiver {
+  readonly #options: ReceiverOptions;
+  readonly #output: ReceiverOutput;
+  readonly #state: LinkState;
+  readonly #keys: KeyRing;
+  readonly #streams = new Map<number, Stream>();
+  #assemblies: Record<number, Assembly>;
+
+  constructor(options: ReceiverOptions, state: LinkState, output: ReceiverOutput) {
+    this.#options = options;
+    this.#state = state;
+    this.#output = output;
+    this.#keys = new KeyRing(options.linkId, options.linkKeys);
+    this.#assemblies = this.#newAssemblies();
+    for (const stream of state.expected.keys()) this.#stream(stream);
+  }
+
+  /** What must be kept so that nothing is delivered twice; up to date after every call. */
+  get state(): LinkState {
+    for (const [number, stream] of this.#streams) this.#state.expected.set(number, stream.order.expected);
+    return this.#state;
+  }
+
+  /** Bytes that wait for something: symbols, parts and contents behind holes. */
+  get waitingBytes(): number {
+    let sum = 0;
+    for (const assembly of Object.values(this.#assemblies)) sum += assembly.bytes;
+    for (const stream of this.#streams.values()) sum += stream.order.heldBytes + stream.parts.bytes;
+    return sum;
+  }
+
+  /** Takes one datagram that came on path number `path`. */
+  receive(datagram: Buffer, path: number, nowMs: number): void {
+    const refusal = this.#take(datagram, nowMs);
+    if (refusal !== undefined) this.#output.refused(refusal, path, 1);
+  }
+
+  /** To be called every few milliseconds: gives up what has waited too long. */
+  tick(nowMs: number): void {
+    const before = nowMs - this.#options.patienceMs;
+    for (const assembly of Object.values(this.#assemblies)) assembly.evictOlderThan(before);
+    for (const stream of this.#streams.values()) {
+      stream.order.tick(nowMs);
+      const evicted = stream.parts.evict(before, stream.order.expected);
+      if (evicted > 0) this.#output.refused("part-evicted", -1, evicted);
+    }
+  }
+
+  #take(datagram: Buffer, nowMs: number): Refusal | undefined {
+    const header = decodeHeader(datagram);
+    if (typeof header === "string") return header;
+    if (header.stream >= STREAMS_MAX) return "header";
+    const key = this.#keys.find(header);
+    if (typeof key === "string") return key;
+    const known = this.#known(header);
+    if (known !== "current" && known !== "new") return known;
+    const assembly = this.#assemblies[header.kind];
+    if (known === "current" && assembly?.isDone(header.block)) return "block-old";
+    const symbol = openDatagram(datagram, key);
+    if (symbol === undefined) return "tag";
+    if (known === "new") this.#adopt(header);
+    const block = this.#assemblies[header.kind]?.add(header, symbol, nowMs);
+    if (block === undefined || typeof block === "string") return block;
+    return header.kind === KIND_HEARTBEAT
+      ? this.#takeHeartbeat(block.bytes, nowMs)
+      : this.#takeMessages(block.stream, block.bytes, nowMs);
+  }
+
+  #takeMessages(number: number, bytes: Buffer, nowMs: number): Refusal | undefined {
+    const block = decodeBlock(bytes);
+    if (block === undefined) return "block-malformed";
+    const stream = this.#stream(number);
+    if (block.first + block.count <= stream.order.expected) return "sequence-delivered";
+    const joined = stream.parts.add(block, nowMs);
+    if (joined === undefined || typeof joined === "string") return joined;
+    return stream.order.add(joined, nowMs) ? undefined : "sequence-delivered";
+  }
+
+  #takeHeartbeat(bytes: Buffer, nowMs: number): Refusal | undefined {
+    const block = decodeBlock(bytes);
+    const whole = block !== undefined && block.parts === 1 && block.first === 0 && block.count === 1;
+    const heartbeat = whole ? decodeHeartbeat(block.piece) : undefined;
+    if (heartbeat === undefined) return "heartbeat-malformed";
+    if (heartbeat.streams.some((entry) => entry.stream >= STREAMS_MAX)) return "heartbeat-malformed";
+    for (const entry of heartbeat.streams) this.#stream(entry.stream).order.noteSent(entry.sent, nowMs);
+    this.#output.heartbeat(heartbeat);
+    return undefined;
+  }
+
+  /** Whether the datagram is of the run we follow, of one that replaces it, or of one that is over. */
+  #known(header: Header): "current" | "new" | Refusal {
+    const state = this.#state;
+    if (header.journalId === state.journalId) {
+      if (header.epoch === state.epoch) return "current";
+      return header.epoch < state.epoch ? "epoch-old" : "new";
+    }
+    return state.retired.has(header.journalId) ? "journal-retired" : "new";
+  }
+
+  /** Follows a new run. The datagram that names it was authenticated with a live key. */
+  #adopt(header: Header): void {
+    const state = this.#state;
+    this.#assemblies = this.#newAssemblies();
+    if (header.journalId === state.journalId) {
+      state.epoch = header.epoch;
+      for (const stream of this.#streams.values()) stream.parts = this.#newParts();
+      this.#output.epochChanged(header.epoch);
+      return;
+    }
+    for (const stream of this.#streams.values()) stream.order.flush();
+    const retired = state.journalId;
+    if (retired !== undefined) state.retired.add(retired);
+    state.journalId = header.journalId;
+    state.epoch = header.epoch;
+    state.expected.clear();
+    this.#streams.clear();
+    this.#output.journalChanged(header.journalId, retired);
+  }
+
+  #stream(number: number): Stream {
+    const known = this.#streams.get(number);
+    if (known !== undefined) return known;
+    const { patienceMs, holdBytesMax } = this.#options;
+    const order = new StreamOrder(this.#state.expected.get(number) ?? 0, patienceMs, holdBytesMax, {
+      deliver: (delivery) => this.#output.deliver(number, delivery),
+      // Sequences begin at 0 in each journal: a hole at the very beginning is what was sent before we listened.
+      gap: (gap) => this.#output.gap(number, gap, gap.first === 0 ? "before-start" : "gap"),
+    });
+    const stream = { order, parts: this.#newParts() };
+    this.#streams.set(number, stream);
+    return stream;
+  }
+
+  #newParts(): PartJoiner {
+    return new PartJoiner(this.#options.contentBytesMax, this.#options.assemblyBytesMax);
+  }
+
+  #newAssemblies(): Record<number, Assembly> {
+    const evicted = (count: number) => this.#output.refused("block-evicted", -1, count);
+    const make = () => new Assembly(this.#options.assemblyBytesMax, evicted);
+    return { [KIND_MESSAGES]: make(), [KIND_HEARTBEAT]: make() };
+  }
+}

@@ -1,0 +1,68 @@
+// Which runs of which sender are followed, and with which key a datagram is opened.
+// Refuses datagrams of another link and of keys that are not live, before any cryptography is spent on them.
+import type { Header } from "../../../shared/framing/header.ts";
+import { deriveEpochKey, deriveKeyId, deriveLinkTag } from "../../../shared/framing/keys.ts";
+import type { Refusal } from "../../../shared/framing/reasons.ts";
+
+/** Streams (priority classes) that a receiver keeps order for. */
+export const STREAMS_MAX = 16;
+/** Epoch keys kept derived, so that a flood of invented epochs costs time but no memory. */
+const EPOCH_KEYS_MAX = 8;
+
+/** What must survive a restart of the receiver so that nothing is delivered twice. */
+export type LinkState = {
+  /** The journal that is followed; undefined before the first datagram ever. */
+  journalId: bigint | undefined;
+  epoch: bigint;
+  /** Stream to the next sequence to deliver. */
+  readonly expected: Map<number, number>;
+  /** Journals that a newer one has replaced: never accepted again. */
+  readonly retired: Set<bigint>;
+};
+
+export function emptyLinkState(): LinkState {
+  return { journalId: undefined, epoch: 0n, expected: new Map(), retired: new Set() };
+}
+
+export class KeyRing {
+  readonly #linkId: string;
+  readonly #linkTag: number;
+  readonly #linkKeys = new Map<number, Uint8Array>();
+  readonly #epochKeys = new Map<string, Uint8Array>();
+  #last: { keyId: number; journalId: bigint; epoch: bigint; key: Uint8Array } | undefined;
+
+  constructor(linkId: string, linkKeys: readonly Uint8Array[]) {
+    this.#linkId = linkId;
+    this.#linkTag = deriveLinkTag(linkId);
+    for (const key of linkKeys) this.#linkKeys.set(deriveKeyId(key), key);
+  }
+
+  /** The key that opens a datagram with this header. */
+  find(header: Header): Uint8Array | Refusal {
+    if (header.linkTag !== this.#linkTag) return "link";
+    const last = this.#last;
+    if (
+      last &&
+      last.epoch === header.epoch &&
+      last.keyId === header.keyId &&
+      last.journalId === header.journalId
+    ) {
+      return last.key;
+    }
+    const linkKey = this.#linkKeys.get(header.keyId);
+    if (linkKey === undefined) return "key";
+    const { keyId, journalId, epoch } = header;
+    const name = `${keyId} ${journalId} ${epoch}`;
+    const key = this.#epochKeys.get(name) ?? deriveEpochKey(linkKey, this.#linkId, journalId, epoch);
+    this.#epochKeys.delete(name);
+    this.#epochKeys.set(name, key);
+    if (this.#epochKeys.size > EPOCH_KEYS_MAX) {
+      for (const oldest of this.#epochKeys.keys()) {
+        this.#epochKeys.delete(oldest);
+        break;
+      }
+    }
+    this.#last = { keyId, journalId, epoch, key };
+    return key;
+  }
+}

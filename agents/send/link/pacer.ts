@@ -1,0 +1,40 @@
+// A token bucket: how many bytes may leave now, and when the next may. Pure: time is an argument, in milliseconds.
+
+/** Time's worth of bytes that may gather while nothing leaves: makes up for the coarseness of timers. */
+const BURST_MS = 4;
+
+export class Pacer {
+  readonly #bytesPerMs: number;
+  readonly #burstBytes: number;
+  #tokens: number;
+  #lastMs: number;
+
+  /** `largestBytes` is the size on the wire of the largest datagram: one always fits the bucket. */
+  constructor(mbitPerSecond: number, largestBytes: number, nowMs: number) {
+    this.#bytesPerMs = (mbitPerSecond * 1_000_000) / 8 / 1000;
+    this.#burstBytes = Math.max(this.#bytesPerMs * BURST_MS, largestBytes);
+    this.#tokens = this.#burstBytes;
+    this.#lastMs = nowMs;
+  }
+
+  /** Takes the bytes out of the bucket when it holds them. */
+  take(bytes: number, nowMs: number): boolean {
+    if (nowMs > this.#lastMs) {
+      this.#tokens = Math.min(this.#burstBytes, this.#tokens + (nowMs - this.#lastMs) * this.#bytesPerMs);
+    }
+    this.#lastMs = nowMs;
+    if (this.#tokens < bytes) return false;
+    this.#tokens -= bytes;
+    return true;
+  }
+
+  /** Puts back what did not leave after all. */
+  giveBack(bytes: number): void {
+    this.#tokens += bytes;
+  }
+
+  /** Milliseconds until `bytes` may leave. */
+  waitMs(bytes: number): number {
+    return Math.max(0, (bytes - this.#tokens) / this.#bytesPerMs);
+  }
+}

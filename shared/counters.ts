@@ -1,0 +1,38 @@
+// Named counters: whole numbers that only grow. A name is dotted words, e.g. "lost.oversize".
+
+export class Counters {
+  readonly #values = new Map<string, number>();
+
+  add(name: string, count = 1): void {
+    this.#values.set(name, (this.#values.get(name) ?? 0) + count);
+  }
+
+  get(name: string): number {
+    return this.#values.get(name) ?? 0;
+  }
+
+  /** Restores what an earlier run had counted. */
+  set(name: string, value: number): void {
+    this.#values.set(name, value);
+  }
+
+  entries(): ReadonlyMap<string, number> {
+    return this.#values;
+  }
+
+  /** Those whose name begins with `prefix` and a dot, without it: {"oversize": 3} for prefix "lost". */
+  group(prefix: string): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (const [name, value] of this.#values) {
+      if (name.startsWith(`${prefix}.`)) out[name.slice(prefix.length + 1)] = value;
+    }
+    return out;
+  }
+
+  /** Sum of a group. */
+  total(prefix: string): number {
+    let sum = 0;
+    for (const [name, value] of this.#values) if (name.startsWith(`${prefix}.`)) sum += value;
+    return sum;
+  }
+}

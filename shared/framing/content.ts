@@ -1,0 +1,131 @@
+// The content of a block: frames, one after another, with a topic dictionary built up as they come.
+// A message frame carries one message and takes one sequence; a skip frame gives up a range of sequences.
+// Decoding is strict to the byte: what the encoder would not have written is refused as a whole.
+import type { Message, MessageProperties, Qos } from "../message.ts";
+import { checkTopicName } from "../mqtt/topic.ts";
+import { ByteReader, ByteWriter } from "./bytes.ts";
+import { decodeProperties, encodeProperties } from "./properties.ts";
+import { decodeSkipReason, SKIP_REASONS, type SkipReason } from "./reasons.ts";
+
+const FRAME_MESSAGE = 0x00;
+const FRAME_SKIP = 0x40;
+const RETAIN = 0x04;
+const HAS_PROPERTIES = 0x08;
+
+export type MessageFrame = { readonly type: "message"; readonly message: Message };
+export type SkipFrame = { readonly type: "skip"; readonly count: number; readonly reason: SkipReason };
+export type Frame = MessageFrame | SkipFrame;
+
+/** Collects frames of one stream, with consecutive sequences, until take(). */
+export class ContentWriter {
+  readonly #out = new ByteWriter(64 * 1024);
+  readonly #properties = new ByteWriter(256);
+  readonly #topics = new Map<string, number>();
+  #count = 0;
+  #lastMs = 0;
+
+  /** Bytes so far. */
+  get length(): number {
+    return this.#out.length;
+  }
+
+  /** Sequences so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  addMessage(message: Message): void {
+    const out = this.#out;
+    const properties = message.properties;
+    out.u8(FRAME_MESSAGE | message.qos | (message.retain ? RETAIN : 0) | (properties ? HAS_PROPERTIES : 0));
+    const known = this.#topics.get(message.topic);
+    if (known === undefined) {
+      out.varint(this.#topics.size);
+      out.text(message.topic);
+      this.#topics.set(message.topic, this.#topics.size);
+    } else out.varint(known);
+    out.zigzag(message.acceptedMs - this.#lastMs);
+    this.#lastMs = message.acceptedMs;
+    if (properties) {
+      encodeProperties(this.#properties, properties);
+      const bytes = this.#properties.take();
+      out.varint(bytes.length);
+      out.bytes(bytes);
+    }
+    out.varint(message.payload.length);
+    out.bytes(message.payload);
+    this.#count++;
+  }
+
+  addSkip(count: number, reason: SkipReason): void {
+    this.#out.u8(FRAME_SKIP);
+    this.#out.varint(count);
+    this.#out.u8(SKIP_REASONS[reason]);
+    this.#count += count;
+  }
+
+  /** The content; the writer is empty and ready for the next block. */
+  take(): Buffer {
+    this.#topics.clear();
+    this.#count = 0;
+    this.#lastMs = 0;
+    return this.#out.take();
+  }
+}
+
+/** All frames of a content whose sequences are `count` in number; undefined when it does not parse. Payloads are views. */
+export function decodeContent(content: Uint8Array, count: number): Frame[] | undefined {
+  const input = new ByteReader(content);
+  const frames: Frame[] = [];
+  const topics: string[] = [];
+  let sequences = 0;
+  let lastMs = 0;
+  while (input.remaining > 0 && !input.failed) {
+    const head = input.u8();
+    if (head === FRAME_SKIP) {
+      const skipped = input.varint();
+      const reason = decodeSkipReason(input.u8());
+      if (input.failed || skipped === 0 || reason === undefined) return undefined;
+      sequences += skipped;
+      frames.push({ type: "skip", count: skipped, reason });
+      continue;
+    }
+    const message = decodeMessage(input, head, topics, lastMs);
+    if (message === undefined) return undefined;
+    lastMs = message.acceptedMs;
+    sequences++;
+    frames.push({ type: "message", message });
+  }
+  return input.failed || sequences !== count ? undefined : frames;
+}
+
+function decodeMessage(
+  input: ByteReader,
+  head: number,
+  topics: string[],
+  lastMs: number,
+): Message | undefined {
+  const qos = head & 0x03;
+  if (qos === 3 || (head & ~(0x03 | RETAIN | HAS_PROPERTIES)) !== FRAME_MESSAGE) return undefined;
+  const index = input.varint();
+  if (input.failed || index > topics.length) return undefined;
+  if (index === topics.length) {
+    const topic = input.text();
+    if (input.failed || checkTopicName(topic) !== undefined) return undefined;
+    topics.push(topic);
+  }
+  const acceptedMs = lastMs + input.zigzag();
+  let properties: MessageProperties | undefined;
+  if ((head & HAS_PROPERTIES) !== 0) {
+    const size = input.varint();
+    if (input.failed || size === 0 || size > input.remaining) return undefined;
+    properties = decodeProperties(new ByteReader(input.bytes(size)));
+    if (properties === undefined) return undefined;
+  }
+  const size = input.varint();
+  if (input.failed || size > input.remaining) return undefined;
+  const payload = input.bytes(size);
+  const topic = topics[index];
+  if (topic === undefined) return undefined;
+  return { topic, payload, qos: qos as Qos, retain: (head & RETAIN) !== 0, properties, acceptedMs };
+}
