@@ -157,8 +157,10 @@ function describe(
   if (wishes.listeners.every((listener) => listener.websockets))
     lines.push(`listener 0 ${workspace.path("socket")}`);
   wishes.listeners.forEach((listener, index) => {
+    // Without the domain a WebSocket listener binds to every address, whatever its line says.
     lines.push(
       `listener ${ports[index]} 127.0.0.1`,
+      "socket_domain ipv4",
       `protocol ${listener.websockets ? "websockets" : "mqtt"}`,
     );
     lines.push(...describeAccess(workspace, index, listener.users), ...describeTls(listener.tls));
