@@ -8,7 +8,7 @@ import { ROOT } from "./bootstrap.mjs";
 /** The values that shared/build-info.ts declares, by name. */
 export function readStamp() {
   const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-  return { BUILD_VERSION: version, BUILD_COMMIT: readCommit(), BUILD_DATE: readDate() };
+  return { STAMPED_VERSION: version, STAMPED_COMMIT: readCommit(), STAMPED_DATE: readDate() };
 }
 
 function readCommit() {

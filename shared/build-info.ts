@@ -1,21 +1,15 @@
 // Says which build this is. The values are put in when an agent is compiled (build/stamp.mjs); code that
-// runs from its sources has none and says "source".
+// runs from its sources has none and says "source" and "unknown".
 
-declare const BUILD_VERSION: string | undefined;
-declare const BUILD_COMMIT: string | undefined;
-declare const BUILD_DATE: string | undefined;
+declare const STAMPED_VERSION: string | undefined;
+declare const STAMPED_COMMIT: string | undefined;
+declare const STAMPED_DATE: string | undefined;
 
-export type BuildInfo = {
-  /** As in package.json. */
-  readonly version: string;
-  /** Twelve hex digits, "-changed" behind them when the sources differed from that commit, or "unknown". */
-  readonly commit: string;
-  /** When that commit was made (ISO 8601, UTC), or "unknown". */
-  readonly date: string;
-};
+/** As in package.json, or "source". */
+export const BUILD_VERSION: string = typeof STAMPED_VERSION === "string" ? STAMPED_VERSION : "source";
 
-export const BUILD_INFO: BuildInfo = {
-  version: typeof BUILD_VERSION === "string" ? BUILD_VERSION : "source",
-  commit: typeof BUILD_COMMIT === "string" ? BUILD_COMMIT : "unknown",
-  date: typeof BUILD_DATE === "string" ? BUILD_DATE : "unknown",
-};
+/** Twelve hex digits, "-changed" behind them when the sources differed from that commit, or "unknown". */
+export const BUILD_COMMIT: string = typeof STAMPED_COMMIT === "string" ? STAMPED_COMMIT : "unknown";
+
+/** When that commit was made (ISO 8601, UTC), or "unknown". */
+export const BUILD_DATE: string = typeof STAMPED_DATE === "string" ? STAMPED_DATE : "unknown";
