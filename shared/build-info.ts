@@ -5,11 +5,17 @@ declare const STAMPED_VERSION: string | undefined;
 declare const STAMPED_COMMIT: string | undefined;
 declare const STAMPED_DATE: string | undefined;
 
-/** As in package.json, or "source". */
-export const BUILD_VERSION: string = typeof STAMPED_VERSION === "string" ? STAMPED_VERSION : "source";
+export type BuildInfo = {
+  /** As in package.json, or "source". */
+  readonly version: string;
+  /** Twelve hex digits, "-changed" behind them when the sources differed from that commit, or "unknown". */
+  readonly commit: string;
+  /** When that commit was made (ISO 8601, UTC), or "unknown". */
+  readonly date: string;
+};
 
-/** Twelve hex digits, "-changed" behind them when the sources differed from that commit, or "unknown". */
-export const BUILD_COMMIT: string = typeof STAMPED_COMMIT === "string" ? STAMPED_COMMIT : "unknown";
-
-/** When that commit was made (ISO 8601, UTC), or "unknown". */
-export const BUILD_DATE: string = typeof STAMPED_DATE === "string" ? STAMPED_DATE : "unknown";
+export const BUILD_INFO: BuildInfo = {
+  version: typeof STAMPED_VERSION === "string" ? STAMPED_VERSION : "source",
+  commit: typeof STAMPED_COMMIT === "string" ? STAMPED_COMMIT : "unknown",
+  date: typeof STAMPED_DATE === "string" ? STAMPED_DATE : "unknown",
+};
