@@ -99,7 +99,7 @@ class TapStream extends Duplex {
   readonly #boundary = new PacketBoundary();
   readonly #restCauses = new Set<RestCause>();
   #acks: number[] = [];
-  #isReading = false;
+  #isFlushScheduled = false;
 
   constructor(socket: Duplex, options: IngressTapOptions, session: InboundSession) {
     super();
@@ -134,21 +134,19 @@ class TapStream extends Duplex {
 
   acknowledge(bytes: number[]): void {
     for (const byte of bytes) this.#acks.push(byte);
-    if (!this.#isReading) this.#flushAcks();
+    this.#scheduleFlush();
     if (this.#session.uncommittedCount < this.#options.receiveMaximum) this.rest("receive-maximum", false);
   }
 
   #read(chunk: Buffer): void {
     if (this.destroyed) return;
-    this.#isReading = true;
     const problem = this.#splitter.push(chunk);
-    this.#isReading = false;
     if (problem !== undefined) {
       this.#options.onProtocolError(problem);
       this.destroy(Object.assign(new Error(problem), { code: PROTOCOL_ERROR_CODE }));
       return;
     }
-    this.#flushAcks();
+    this.#scheduleFlush();
   }
 
   #takePacket(bytes: Buffer, start: number, bodyStart: number, end: number): string | undefined {
@@ -205,6 +203,16 @@ class TapStream extends Duplex {
     return undefined;
   }
 
+  /** One commit settles many messages, one call each: their acknowledgements leave in one write. */
+  #scheduleFlush(): void {
+    if (this.#isFlushScheduled || this.#acks.length === 0) return;
+    this.#isFlushScheduled = true;
+    queueMicrotask(() => {
+      this.#isFlushScheduled = false;
+      this.#flushAcks();
+    });
+  }
+
   #flushAcks(): void {
     if (this.#acks.length === 0 || !this.#boundary.isBetweenPackets) return;
     const bytes = Buffer.from(this.#acks);
@@ -231,6 +239,7 @@ class TapStream extends Duplex {
   }
 
   override _final(done: (error?: Error | null) => void): void {
+    this.#flushAcks();
     this.#socket.end(() => done());
   }
 
