@@ -40,6 +40,8 @@ export type SpawnWishes = {
   readonly env?: Readonly<Record<string, string>>;
   /** What stands before the program, e.g. ["ip", "netns", "exec", "x"] or ["strace", "-f", …]. */
   readonly before?: readonly string[];
+  /** In a process group of its own, out of reach of a terminal's Ctrl-C. */
+  readonly detached?: boolean;
 };
 
 /** Starts `tidegate-AGENT run --config FILE`. */
@@ -54,6 +56,7 @@ export function startAgent(agent: AgentName, configFile: string, wishes: SpawnWi
   const child = spawn(command, args, {
     cwd: wishes.directory,
     env: { ...process.env, ...wishes.env },
+    detached: wishes.detached ?? false,
     stdio: ["ignore", "pipe", "pipe"],
   });
   return new Agent(agent, child);
@@ -149,6 +152,11 @@ export class Agent {
   /** As a power cut would. */
   async kill(): Promise<void> {
     await this.stop("SIGKILL");
+  }
+
+  /** Without waiting for it, for the last moment of a process. */
+  killNow(): void {
+    if (!this.hasEnded) this.child.kill("SIGKILL");
   }
 
   /** The end of its log, for a person. */
