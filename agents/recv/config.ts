@@ -1,0 +1,190 @@
+// The configuration of the recv agent: the schema of recv.toml, and loading it with the profiles and files it names.
+// Reads files only, never the network. Refuses to give a part: it is all of it, or every fault of every file.
+
+import { dirname, isAbsolute, join } from "node:path";
+import * as z from "zod";
+import {
+  type Durability,
+  durability,
+  loadAdmin,
+  type SharedConfig,
+  sharedShape,
+  toEndpoint,
+  toShared,
+} from "../../shared/config/agent-tables.ts";
+import type { Endpoint } from "../../shared/config/endpoint.ts";
+import { address, name, path, wholeNumber } from "../../shared/config/leaf.ts";
+import {
+  chooseClock,
+  type Loaded,
+  type LoadOptions,
+  loadLinkKey,
+  refuse,
+} from "../../shared/config/loaded.ts";
+import { type Environment, Review } from "../../shared/config/review.ts";
+import type { Secret } from "../../shared/config/secret.ts";
+import { table, tables, typedTable } from "../../shared/config/table.ts";
+import { readToml } from "../../shared/config/toml.ts";
+import { type Partially, validate } from "../../shared/config/validate.ts";
+import type { TargetProfile } from "./profile.ts";
+import { loadProfiles } from "./profiles.ts";
+
+export type RecvPath = {
+  readonly name: string;
+  readonly type: "udp";
+  readonly address: Endpoint;
+  readonly receiveBufferBytes: number;
+};
+
+export type RecvConfig = SharedConfig & {
+  readonly link: {
+    readonly id: string;
+    readonly key: Secret<Uint8Array>;
+    readonly patienceMs: number;
+    readonly assemblyBytesMax: number;
+    readonly holdBytesMax: number;
+    readonly degradedAfterMs: number;
+    readonly downAfterMs: number;
+    readonly paths: readonly RecvPath[];
+  };
+  readonly spool: {
+    readonly directory: string;
+    readonly bytesMax: number;
+    readonly durability: Durability;
+  };
+  readonly targetsDirectory: string;
+  /** In the order of their file names. */
+  readonly profiles: readonly TargetProfile[];
+};
+
+const BUFFER_BYTES_MAX = 17_179_869_184;
+
+const udpPath = table({
+  name: name().optional().describe('Name of the path in logs and counters. Default: "path-1", "path-2", …'),
+  type: z.literal("udp").describe("UDP datagrams."),
+  address: address(1, "0.0.0.0:14550").describe(
+    "What is bound: an address of this machine, 0.0.0.0 or [::] for all.",
+  ),
+  receive_buffer_bytes: wholeNumber(212_992, 1_073_741_824)
+    .default(8_388_608)
+    .describe("Socket buffer to ask the kernel for; net.core.rmem_max may grant less."),
+});
+
+export const recvSchema = table({
+  targets: path().describe("Directory with one TOML profile for each target."),
+  link: table({
+    id: name().describe("Name of the link, the same on both sides."),
+    key_file: path().describe("Key file of the link, the same on both sides; `keygen` makes one."),
+    patience_ms: wholeNumber(10, 600_000)
+      .default(1000)
+      .describe("How long a missing message is waited for before it is booked as lost."),
+    assembly_bytes_max: wholeNumber(1_048_576, BUFFER_BYTES_MAX)
+      .default(67_108_864)
+      .describe("Memory for blocks and messages that are not complete yet."),
+    hold_bytes_max: wholeNumber(1_048_576, BUFFER_BYTES_MAX)
+      .default(67_108_864)
+      .describe("Memory for complete messages that wait for one before them."),
+    degraded_after_ms: wholeNumber(200, 600_000)
+      .default(2500)
+      .describe("Silence after which the link counts as degraded."),
+    down_after_ms: wholeNumber(200, 600_000)
+      .default(5000)
+      .describe("Silence after which the link counts as down."),
+    path: tables("link.path", typedTable([udpPath]), 1, 16).describe(
+      "The one-way paths across; all carry the same.",
+    ),
+  }).describe("The link from the other side."),
+  spool: table({
+    directory: path().describe("Directory of the spool. It must be on a local disk."),
+    bytes_max: wholeNumber(16_777_216, 17_592_186_044_416)
+      .default(1_073_741_824)
+      .describe("Space for messages that a target has not taken yet."),
+    durability: durability("os"),
+  }).describe("The durable log of what came across."),
+  ...sharedShape(),
+});
+
+type RecvTable = z.output<typeof recvSchema>;
+
+export function loadRecvConfig(
+  file: string,
+  environment: Environment,
+  options: LoadOptions = {},
+): Loaded<RecvConfig> {
+  const parsed = readToml(file);
+  if (!parsed.ok) return refuse([parsed.fault]);
+  const { value, partial, faults } = validate(recvSchema, parsed.document);
+  const review = new Review(parsed.document, environment, chooseClock(options));
+  const key = loadLinkKey(review, ["link", "key_file"], partial.link?.key_file);
+  const token = loadAdmin(review, partial.admin);
+  checkTogether(review, partial);
+  const { targets } = partial;
+  const loaded =
+    targets === undefined
+      ? { profiles: [], files: [], faults: [] }
+      : loadProfiles(review, review.resolve(targets), showBeside(file, targets));
+  const all = [...faults, ...review.faults, ...loaded.faults];
+  if (value === undefined || key === undefined || all.length > 0) return refuse(all, [file, ...loaded.files]);
+  return {
+    ok: true,
+    config: {
+      ...toShared(review, value, token),
+      link: toLink(value.link, key),
+      spool: {
+        directory: review.resolve(value.spool.directory),
+        bytesMax: value.spool.bytes_max,
+        durability: value.spool.durability,
+      },
+      targetsDirectory: review.resolve(value.targets),
+      profiles: loaded.profiles,
+    },
+  };
+}
+
+function checkTogether(review: Review, recv: Partially<RecvTable>): void {
+  const paths = recv.link?.path ?? [];
+  review.requireUnique(
+    paths.map((entry, index) => ({
+      path: ["link", "path", index, "name"],
+      value: entry === undefined ? undefined : (entry.name ?? defaultPathName(index)),
+    })),
+  );
+  review.requireUnique(
+    paths.map((entry, index) => ({ path: ["link", "path", index, "address"], value: entry?.address })),
+  );
+  review.requireOrder(
+    ["link"],
+    ["degraded_after_ms", recv.link?.degraded_after_ms],
+    ["down_after_ms", recv.link?.down_after_ms],
+  );
+  const message: [string, number | undefined] = ["message_bytes_max", recv.limits?.message_bytes_max];
+  review.requireOrder(["limits"], message, ["spool.bytes_max", recv.spool?.bytes_max]);
+  review.requireOrder(["limits"], message, ["link.assembly_bytes_max", recv.link?.assembly_bytes_max]);
+}
+
+function toLink(link: RecvTable["link"], key: Secret<Uint8Array>): RecvConfig["link"] {
+  return {
+    id: link.id,
+    key,
+    patienceMs: link.patience_ms,
+    assemblyBytesMax: link.assembly_bytes_max,
+    holdBytesMax: link.hold_bytes_max,
+    degradedAfterMs: link.degraded_after_ms,
+    downAfterMs: link.down_after_ms,
+    paths: link.path.map((entry, index) => ({
+      name: entry.name ?? defaultPathName(index),
+      type: entry.type,
+      address: toEndpoint(entry.address),
+      receiveBufferBytes: entry.receive_buffer_bytes,
+    })),
+  };
+}
+
+/** The directory as the operator would type it where the program runs, so that a fault's line can be clicked. */
+function showBeside(file: string, directory: string): string {
+  return isAbsolute(directory) ? directory : join(dirname(file), directory);
+}
+
+function defaultPathName(index: number): string {
+  return `path-${index + 1}`;
+}

@@ -1,0 +1,196 @@
+// The configuration of the send agent: the schema of send.toml, and loading it with the files it names.
+// Reads files only, never the network. Refuses to give a part: it is all of it, or every fault.
+
+import * as z from "zod";
+import {
+  type Durability,
+  durability,
+  loadAdmin,
+  type SharedConfig,
+  sharedShape,
+  toEndpoint,
+  toShared,
+} from "../../shared/config/agent-tables.ts";
+import type { Endpoint } from "../../shared/config/endpoint.ts";
+import {
+  decimalNumber,
+  endpoint,
+  localTopicFilter,
+  name,
+  path,
+  wholeNumber,
+} from "../../shared/config/leaf.ts";
+import {
+  chooseClock,
+  type Loaded,
+  type LoadOptions,
+  loadLinkKey,
+  refuse,
+} from "../../shared/config/loaded.ts";
+import { type Environment, Review } from "../../shared/config/review.ts";
+import type { Secret } from "../../shared/config/secret.ts";
+import { oneOrMore, table, tables, typedTable } from "../../shared/config/table.ts";
+import { readToml } from "../../shared/config/toml.ts";
+import { type Partially, validate } from "../../shared/config/validate.ts";
+import { loadSources, type SourceConfig, sourceTable, toSource } from "./source-config.ts";
+
+export type SendPath = {
+  readonly name: string;
+  readonly type: "udp";
+  readonly endpoint: Endpoint;
+  readonly rateMbitPerSecond: number;
+  readonly queueBytesMax: number;
+};
+
+export type SendConfig = SharedConfig & {
+  readonly link: {
+    readonly id: string;
+    readonly key: Secret<Uint8Array>;
+    readonly datagramBytes: number;
+    readonly lingerMs: number;
+    readonly heartbeatMs: number;
+    readonly blockBytes: number;
+    readonly paths: readonly SendPath[];
+  };
+  readonly journal: {
+    readonly directory: string;
+    readonly bytesMax: number;
+    readonly durability: Durability;
+  };
+  readonly sources: readonly SourceConfig[];
+  readonly filters: readonly { readonly name: string; readonly drop: readonly string[] }[];
+};
+
+const udpPath = table({
+  name: name().optional().describe('Name of the path in logs and counters. Default: "path-1", "path-2", …'),
+  type: z.literal("udp").describe("UDP datagrams."),
+  endpoint: endpoint().describe("Where the datagrams go: the receiver, or the diode's own input."),
+  rate_mbit_per_second: decimalNumber(0.0096, 10_000)
+    .default(100)
+    .describe("Never faster than this, headers included. Set it below what the diode can carry."),
+  queue_bytes_max: wholeNumber(65_536, 1_073_741_824)
+    .default(4_194_304)
+    .describe("Memory for datagrams that wait for their turn on the path."),
+});
+
+export const sendSchema = table({
+  link: table({
+    id: name().describe("Name of the link, the same on both sides."),
+    key_file: path().describe("Key file of the link, the same on both sides; `keygen` makes one."),
+    datagram_bytes: wholeNumber(200, 65_000)
+      .default(1400)
+      .describe("Size of the UDP payload. With its headers (28 bytes, IPv6 48) it must fit the MTU."),
+    linger_ms: wholeNumber(0, 10_000)
+      .default(1)
+      .describe("How long a message may wait for others to share its block."),
+    heartbeat_ms: wholeNumber(100, 1000)
+      .default(1000)
+      .describe("Time between heartbeats, from which the receiver tells that the link is up."),
+    block_bytes: wholeNumber(1024, 262_144)
+      .default(49_152)
+      .describe("A block is closed when it holds this many bytes of messages."),
+    path: tables("link.path", typedTable([udpPath]), 1, 16).describe(
+      "The one-way paths across; all carry the same.",
+    ),
+  }).describe("The link to the other side."),
+  journal: table({
+    directory: path().describe("Directory of the journal. It must be on a local disk."),
+    bytes_max: wholeNumber(16_777_216, 17_592_186_044_416)
+      .default(1_073_741_824)
+      .describe("Space for the journal. The oldest messages that have been sent go first."),
+    durability: durability("fsync"),
+  }).describe("The durable log of what was accepted."),
+  source: tables("source", sourceTable, 1, 64).describe("Where MQTT comes from."),
+  filter: tables(
+    "filter",
+    table({
+      name: name().describe("Name of the rule; what it drops is counted under it."),
+      drop: oneOrMore("topic filters", localTopicFilter(), 256).describe(
+        "Messages with such a topic are dropped.",
+      ),
+    }),
+    0,
+    256,
+  )
+    .default([])
+    .describe("Rules for what stays in the plant. The first that matches counts."),
+  ...sharedShape(),
+});
+
+type SendTable = z.output<typeof sendSchema>;
+
+export function loadSendConfig(
+  file: string,
+  environment: Environment,
+  options: LoadOptions = {},
+): Loaded<SendConfig> {
+  const parsed = readToml(file);
+  if (!parsed.ok) return refuse([parsed.fault]);
+  const { value, partial, faults } = validate(sendSchema, parsed.document);
+  const review = new Review(parsed.document, environment, chooseClock(options));
+  const key = loadLinkKey(review, ["link", "key_file"], partial.link?.key_file);
+  const token = loadAdmin(review, partial.admin);
+  const materials = loadSources(review, partial.link?.id, partial.source ?? []);
+  checkTogether(review, partial);
+  if (value === undefined || key === undefined || review.faults.length > 0) {
+    return refuse([...faults, ...review.faults]);
+  }
+  return {
+    ok: true,
+    config: {
+      ...toShared(review, value, token),
+      link: toLink(value.link, key),
+      journal: {
+        directory: review.resolve(value.journal.directory),
+        bytesMax: value.journal.bytes_max,
+        durability: value.journal.durability,
+      },
+      sources: value.source.map((source, index) =>
+        toSource(source, value.link.id, materials[index] ?? { password: undefined, tls: undefined }),
+      ),
+      filters: value.filter.map(({ name, drop }) => ({
+        name,
+        drop: typeof drop === "string" ? [drop] : drop,
+      })),
+    },
+  };
+}
+
+function checkTogether(review: Review, send: Partially<SendTable>): void {
+  review.requireUnique(
+    (send.link?.path ?? []).map((entry, index) => ({
+      path: ["link", "path", index, "name"],
+      value: entry === undefined ? undefined : (entry.name ?? defaultPathName(index)),
+    })),
+  );
+  review.requireUnique(
+    (send.filter ?? []).map((filter, index) => ({ path: ["filter", index, "name"], value: filter?.name })),
+  );
+  review.requireOrder(
+    ["limits"],
+    ["message_bytes_max", send.limits?.message_bytes_max],
+    ["journal.bytes_max", send.journal?.bytes_max],
+  );
+}
+
+function toLink(link: SendTable["link"], key: Secret<Uint8Array>): SendConfig["link"] {
+  return {
+    id: link.id,
+    key,
+    datagramBytes: link.datagram_bytes,
+    lingerMs: link.linger_ms,
+    heartbeatMs: link.heartbeat_ms,
+    blockBytes: link.block_bytes,
+    paths: link.path.map((entry, index) => ({
+      name: entry.name ?? defaultPathName(index),
+      type: entry.type,
+      endpoint: toEndpoint(entry.endpoint),
+      rateMbitPerSecond: entry.rate_mbit_per_second,
+      queueBytesMax: entry.queue_bytes_max,
+    })),
+  };
+}
+
+function defaultPathName(index: number): string {
+  return `path-${index + 1}`;
+}

@@ -1,0 +1,123 @@
+// The [[source]] tables: where MQTT comes from. Refuses two sources that would throw each other off a broker,
+// and topic filters given twice (the broker would deliver their messages twice, or not: that is up to it).
+
+import * as z from "zod";
+import type { KeyPath } from "../../shared/config/key-path.ts";
+import { flag, name, text, topicFilter, wholeNumber } from "../../shared/config/leaf.ts";
+import {
+  describeSeat,
+  loadSession,
+  type MqttSession,
+  type SessionMaterial,
+  sessionShape,
+  toSession,
+} from "../../shared/config/mqtt-session.ts";
+import type { Review } from "../../shared/config/review.ts";
+import { list, table, typedTable } from "../../shared/config/table.ts";
+import type { Partially } from "../../shared/config/validate.ts";
+import type { Qos } from "../../shared/message.ts";
+
+export type Subscription = { readonly filter: string; readonly qos: Qos };
+
+export type SubscribeSource = MqttSession & {
+  readonly name: string;
+  readonly type: "subscribe";
+  readonly topics: readonly Subscription[];
+  readonly cleanStart: boolean;
+  readonly sessionExpirySeconds: number;
+  readonly receiveMaximum: number;
+};
+
+/** Grows by one type with each kind of source. */
+export type SourceConfig = SubscribeSource;
+
+const SUBSCRIPTION = "must be a topic filter in quotes, or a table { filter = …, qos = … }";
+
+function qos() {
+  return z.literal([0, 1, 2], { error: "must be 0, 1 or 2" });
+}
+
+const subscribeTable = table({
+  name: name().describe("Name of the source in logs, counters and the ledger."),
+  type: z.literal("subscribe").describe("Subscribes at a broker in the plant."),
+  ...sessionShape(),
+  topics: list(
+    "topic filters",
+    z.union(
+      [
+        topicFilter(),
+        table({
+          filter: topicFilter().describe("What to subscribe to."),
+          qos: qos().optional().describe("The highest QoS to ask for. Default: qos of the source."),
+        }),
+      ],
+      { error: SUBSCRIPTION },
+    ),
+    1,
+    256,
+  ).describe(
+    'What to subscribe to: topic filters, or tables { filter, qos }. "$share/GROUP/FILTER" is allowed.',
+  ),
+  qos: qos().default(1).describe("The highest QoS to ask for, for the topics that name none."),
+  client_id: text(256).optional().describe("MQTT client id. Default: tidegate-send-LINK-SOURCE."),
+  clean_start: flag()
+    .default(false)
+    .describe("Starts without the session that the broker kept, and so without what it held for us."),
+  session_expiry_seconds: wholeNumber(0, 4_294_967_295)
+    .default(86_400)
+    .describe("How long the broker keeps session and messages while we are away (MQTT 5)."),
+  receive_maximum: wholeNumber(1, 65_535)
+    .default(1000)
+    .describe("Messages that the broker may send before the first is acknowledged (MQTT 5)."),
+});
+
+export const sourceTable = typedTable([subscribeTable]);
+type SourceTable = z.output<typeof sourceTable>;
+type PartialSources = Partially<SourceTable[]>;
+
+/** Checks all sources, alone and against each other; reads their files. One entry for each, in order. */
+export function loadSources(
+  review: Review,
+  linkId: string | undefined,
+  sources: PartialSources,
+): SessionMaterial[] {
+  const at = (index: number, key: string): KeyPath => ["source", index, key];
+  review.requireUnique(sources.map((source, index) => ({ path: at(index, "name"), value: source?.name })));
+  review.requireUnique(
+    sources.map((source, index) => {
+      const clientId = source?.client_id ?? defaultClientId(linkId, source?.name);
+      return { path: at(index, "client_id"), value: describeSeat(source?.url, clientId) };
+    }),
+  );
+  return sources.map((source, index) => {
+    const topics = source?.topics ?? [];
+    review.requireUnique(
+      topics.map((topic, place) => ({
+        path: ["source", index, "topics", place],
+        value: typeof topic === "string" ? topic : topic?.filter,
+      })),
+    );
+    return loadSession(review, ["source", index], source ?? {});
+  });
+}
+
+export function toSource(value: SourceTable, linkId: string, material: SessionMaterial): SourceConfig {
+  const clientId = value.client_id ?? defaultClientId(linkId, value.name) ?? "";
+  return {
+    ...toSession(value, clientId, material),
+    name: value.name,
+    type: value.type,
+    topics: value.topics.map((topic) =>
+      typeof topic === "string"
+        ? { filter: topic, qos: value.qos }
+        : { filter: topic.filter, qos: topic.qos ?? value.qos },
+    ),
+    cleanStart: value.clean_start,
+    sessionExpirySeconds: value.session_expiry_seconds,
+    receiveMaximum: value.receive_maximum,
+  };
+}
+
+function defaultClientId(linkId: string | undefined, source: string | undefined): string | undefined {
+  return linkId === undefined || source === undefined ? undefined : `tidegate-send-${linkId}-${source}`;
+}

@@ -1,0 +1,28 @@
+// Finds what a mistyped name was probably meant to be. Refuses to guess when nothing is near.
+
+import { distance } from "fastest-levenshtein";
+
+// Beyond this a name is not a slip of the keyboard, and comparing it would only cost time.
+const NAME_CHARACTERS_MAX = 64;
+
+/** The known name nearest to `name`, or undefined when none is near enough to be what was meant. */
+export function findNearestName(name: string, known: readonly string[]): string | undefined {
+  if (name.length > NAME_CHARACTERS_MAX) return undefined;
+  let nearest: string | undefined;
+  let nearestDistance = Number.POSITIVE_INFINITY;
+  const folded = foldName(name);
+  for (const candidate of known) {
+    const candidateDistance = distance(folded, foldName(candidate));
+    if (candidateDistance < nearestDistance) {
+      nearest = candidate;
+      nearestDistance = candidateDistance;
+    }
+  }
+  const limit = Math.max(1, Math.floor(name.length / 3));
+  return nearestDistance <= limit ? nearest : undefined;
+}
+
+// "Key-File", "keyFile" and "key_file" are the same word to the person who typed it.
+function foldName(name: string): string {
+  return name.replace(/[-_.]/g, "").toLowerCase();
+}
