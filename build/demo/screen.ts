@@ -2,6 +2,7 @@
 // latest arrivals. Pure: a snapshot and a width in, lines out; the terminal is painted elsewhere.
 import { findDisagreements, type Snapshot, show } from "./account.ts";
 import { describePayload } from "./plant-data.ts";
+import type { Rates } from "./rate.ts";
 import { listReasons, readLedger, sum } from "./status.ts";
 import type { Arrival } from "./traffic.ts";
 
@@ -9,14 +10,13 @@ export type Style = "plain" | "faint" | "strong" | "good" | "bad" | "link";
 export type Piece = readonly [text: string, style?: Style];
 export type Line = readonly Piece[];
 
-export type View = Snapshot & {
-  readonly title: string;
-  readonly messagesPerSecond: number;
-  readonly bytesPerSecond: number;
-  /** The latest arrival of each topic. */
-  readonly latest: readonly Arrival[];
-  readonly phase: "starting" | "running" | "settling";
-};
+export type View = Snapshot &
+  Rates & {
+    readonly title: string;
+    /** The latest arrival of each topic. */
+    readonly latest: readonly Arrival[];
+    readonly phase: "starting" | "running" | "settling";
+  };
 
 const DRAWING_COLUMNS = 78;
 const TOPIC_COLUMNS = 36;
@@ -49,10 +49,10 @@ function drawTitle(view: View): Line {
 }
 
 function drawPath(view: View): Line[] {
-  const moving = view.messagesPerSecond > 0 ? "link" : "faint";
+  const moving = view.arrivedPerSecond > 0 ? "link" : "faint";
   const state = view.recv.link?.state ?? "waiting";
-  const hop: Piece = ["─▶", view.messagesPerSecond > 0 ? "plain" : "faint"];
-  const rate = `${show(Math.round(view.messagesPerSecond))} msg/s`;
+  const hop: Piece = ["─▶", view.arrivedPerSecond > 0 ? "plain" : "faint"];
+  const rate = (perSecond: number): string => `${show(Math.round(perSecond))} msg/s`;
   return [
     [["      PLANT (OT)", "faint"], ["".padEnd(30)], ["BUSINESS (IT)", "faint"]],
     [[" ┌──────────────┐  ┌───────────────┐         ┌───────────────┐  ┌────────────┐"]],
@@ -78,9 +78,10 @@ function drawPath(view: View): Line[] {
       ["└───────────────┘  └────────────┘"],
     ],
     [
-      [`   ${rate.padEnd(32)}`],
+      [`   ${rate(view.publishedPerSecond).padEnd(32)}`],
       [`${show(Math.round(view.bytesPerSecond / 1_000))} kB/s`.padStart(9), "faint"],
-      ["     nothing flows back", "faint"],
+      ["".padEnd(20)],
+      [rate(view.arrivedPerSecond)],
     ],
     [],
   ];
@@ -146,7 +147,7 @@ export function drawPlainLine(view: View): string {
   const hq = readLedger(view.recv.targets?.[0]?.ledger);
   const lost = sum(send.lost) + sum(readLedger(view.recv.ledger).lost) + sum(hq.lost);
   return (
-    `${(view.elapsedMs / 1_000).toFixed(0).padStart(4)} s  ${Math.round(view.messagesPerSecond)} msg/s  link ${view.recv.link?.state ?? "waiting"}` +
+    `${(view.elapsedMs / 1_000).toFixed(0).padStart(4)} s  ${Math.round(view.arrivedPerSecond)} msg/s  link ${view.recv.link?.state ?? "waiting"}` +
     `  accepted ${send.accepted}  forwarded ${send.forwarded}  filtered ${sum(send.filtered)}` +
     `  delivered ${hq.forwarded}  arrived ${view.arrived}  held ${send.held + hq.held}  lost ${lost}`
   );
