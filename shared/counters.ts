@@ -1,4 +1,5 @@
-// Named counters: whole numbers that only grow. A name is dotted words, e.g. "lost.oversize".
+// Named counters: whole numbers that only grow. A name is words joined by "/", e.g. "lost/oversize",
+// because the names that people configure may hold dots.
 
 export class Counters {
   readonly #values = new Map<string, number>();
@@ -20,11 +21,11 @@ export class Counters {
     return this.#values;
   }
 
-  /** Those whose name begins with `prefix` and a dot, without it: {"oversize": 3} for prefix "lost". */
+  /** Those whose name begins with `prefix` and a slash, without it: {"oversize": 3} for prefix "lost". */
   group(prefix: string): Record<string, number> {
     const out: Record<string, number> = {};
     for (const [name, value] of this.#values) {
-      if (name.startsWith(`${prefix}.`)) out[name.slice(prefix.length + 1)] = value;
+      if (name.startsWith(`${prefix}/`)) out[name.slice(prefix.length + 1)] = value;
     }
     return out;
   }
@@ -32,7 +33,7 @@ export class Counters {
   /** Sum of a group. */
   total(prefix: string): number {
     let sum = 0;
-    for (const [name, value] of this.#values) if (name.startsWith(`${prefix}.`)) sum += value;
+    for (const [name, value] of this.#values) if (name.startsWith(`${prefix}/`)) sum += value;
     return sum;
   }
 }

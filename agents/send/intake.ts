@@ -57,10 +57,10 @@ export class Intake {
 
   /** Takes a message from a source; `onSettled` is called once it is kept, filtered or lost: then it may be acknowledged. */
   accept(source: string, message: Message, onSettled: () => void): void {
-    this.#counters.add(`source.${source}.accepted`);
+    this.#counters.add(`source/${source}/accepted`);
     const rule = this.#filter(message.topic);
     if (rule !== undefined) {
-      this.#counters.add(`source.${source}.filtered.${rule}`);
+      this.#counters.add(`source/${source}/filtered/${rule}`);
       onSettled();
       return;
     }
@@ -74,7 +74,7 @@ export class Intake {
       onSettled();
       return;
     }
-    this.#counters.add(`source.${source}.kept`);
+    this.#counters.add(`source/${source}/kept`);
     const size = message.payload.length + message.topic.length + 32;
     if (this.#writer.count > 0 && this.#writer.length + size > this.#options.blockBytes) this.#close();
     const before = this.#writer.length;
@@ -89,12 +89,12 @@ export class Intake {
 
   /** Books a message that a source could not even hand over (its `accepted` too when `arrived`). */
   refuse(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
-    this.#counters.add(`source.${source}.accepted`);
+    this.#counters.add(`source/${source}/accepted`);
     this.lose(source, reason, topic, payloadBytes);
   }
 
   lose(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
-    this.#counters.add(`source.${source}.lost.${reason}`);
+    this.#counters.add(`source/${source}/lost/${reason}`);
     this.#output.lost(source, reason, topic, payloadBytes);
   }
 
@@ -130,7 +130,7 @@ export class Intake {
 
   #close(): void {
     const count = this.#writer.count;
-    this.#closed.push({ stream: 0, count, content: this.#writer.take() });
+    this.#closed.push({ stream: 0, count, skip: 0, content: this.#writer.take() });
   }
 
   #filter(topic: string): string | undefined {

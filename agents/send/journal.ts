@@ -22,10 +22,14 @@ export type JournalRow = {
   readonly stream: number;
   readonly first: number;
   readonly count: number;
+  /** Sequences that carry no message: all of them in a skip, none otherwise. */
+  readonly skip: number;
   readonly content: Uint8Array;
+  /** Messages that the disk gave back altered: the content is a skip in their place. */
+  readonly corrupt?: number;
 };
 
-export type NewContent = { readonly stream: number; readonly count: number; readonly content: Uint8Array };
+export type NewContent = Pick<JournalRow, "stream" | "count" | "skip" | "content">;
 
 export class Journal {
   readonly journalId: bigint;
@@ -38,6 +42,7 @@ export class Journal {
   readonly #epochFirst = new Map<number, number>();
   readonly #reserved = new Map<number, number>();
   #sentId: number;
+  #unsentMessages: number;
   #savedSentId: number;
 
   /** Throws an Error with a sentence for a person when the directory or the file cannot be used. */
@@ -66,6 +71,7 @@ export class Journal {
     for (const [stream, end] of log.values("reserved.")) this.#reserved.set(Number(stream), Number(end));
     this.#sentId = Number(log.value("sent_id") ?? "0");
     this.#savedSentId = this.#sentId;
+    this.#unsentMessages = log.messagesAfter(this.#sentId);
     log.writeDurably(() => {
       log.setValue("journal_id", this.journalId.toString(16).padStart(16, "0"));
       log.setValue("epoch_counter", String(counter));
@@ -85,6 +91,11 @@ export class Journal {
     return this.#sentId;
   }
 
+  /** Messages in the journal that were not written to the link yet. */
+  get unsentMessages(): number {
+    return this.#unsentMessages;
+  }
+
   get streams(): number[] {
     return [...this.#next.keys()].sort((a, b) => a - b);
   }
@@ -92,6 +103,11 @@ export class Journal {
   /** One past the highest sequence given in the stream. */
   next(stream: number): number {
     return this.#next.get(stream) ?? 0;
+  }
+
+  /** The lowest sequence of the stream that the journal holds. */
+  oldest(stream: number): number | undefined {
+    return this.#log.firstSequence(stream);
   }
 
   epochFirst(stream: number): number {
@@ -140,6 +156,7 @@ export class Journal {
       this.#log.setValue("sent_id", String(this.#sentId));
     });
     for (const [stream, value] of next) this.#next.set(stream, value);
+    for (const row of rows) this.#unsentMessages += row.count - row.skip;
     this.#savedSentId = this.#sentId;
     return rows;
   }
@@ -150,13 +167,15 @@ export class Journal {
       if (row.intact) return row;
       const writer = new ContentWriter();
       writer.addSkip(row.count, "corrupt");
-      return { ...row, content: writer.take() };
+      return { ...row, skip: row.count, content: writer.take(), corrupt: row.count - row.skip };
     });
   }
 
   /** The row and all before it were written to the link. Kept with the next append() or save(). */
-  markSent(id: number): void {
-    if (id > this.#sentId) this.#sentId = id;
+  markSent(row: JournalRow): void {
+    if (row.id <= this.#sentId) return;
+    this.#sentId = row.id;
+    this.#unsentMessages -= row.count - row.skip + (row.corrupt ?? 0);
   }
 
   /** Keeps what has changed since the last append(). Throws what the log throws. */
@@ -180,7 +199,7 @@ export class Journal {
   }
 
   #newRow(content: NewContent, first: number): NewRow {
-    return { ...content, first, skip: 0, timeMs: this.#options.nowMs, clockDifferenceMs: 0 };
+    return { ...content, first, timeMs: this.#options.nowMs, clockDifferenceMs: 0 };
   }
 
   /** Sets sequences aside on disk before the first of them is used, so that a power cut cannot make one be used twice. */
@@ -197,7 +216,7 @@ export class Journal {
       if (count <= 0) continue;
       const writer = new ContentWriter();
       writer.addSkip(count, "void");
-      this.append([{ stream, count, content: writer.take() }], new Map());
+      this.append([{ stream, count, skip: count, content: writer.take() }], new Map());
     }
   }
 }

@@ -13,8 +13,8 @@ export const REFUSALS = [
   "tag", // forged or corrupted: the authentication tag or checksum does not match
   "journal-retired", // from a journal that a newer one has replaced
   "epoch-old", // from an earlier run of the sender
-  "block-old", // from a block that is done, or so old that it cannot be told
-  "symbol-twice", // a symbol that is here already
+  "surplus", // not needed any more: repair of a whole block, a copy by another path, or replayed
+  "block-old", // from a block so old that it cannot be told whether it was done
   "symbol-mismatch", // shape differs from the other symbols of its block
   "block-evicted", // an unfinished block given up: too old, or no room
   "block-malformed", // a complete block that does not parse

@@ -129,6 +129,18 @@ export class BlockLog {
       .map(({ checksum, ...row }) => ({ ...row, intact: crc32(row.content) === checksum }));
   }
 
+  /** Messages in the rows after `id`: sequences less those that are skipped. */
+  messagesAfter(id: number): number {
+    const query = "SELECT sum(count - skip) AS n FROM block WHERE id > ?";
+    return this.#db.query<{ n: number | null }, [number]>(query).get(id)?.n ?? 0;
+  }
+
+  /** The lowest sequence of the stream in the log. */
+  firstSequence(stream: number): number | undefined {
+    const query = "SELECT first FROM block WHERE stream = ? ORDER BY id LIMIT 1";
+    return this.#db.query<{ first: number }, [number]>(query).get(stream)?.first;
+  }
+
   /** Id of the last of the `limit` oldest rows that are not after `lastId`; undefined when there is none. */
   oldest(limit: number, lastId: number): number | undefined {
     const query = "SELECT max(id) AS id FROM (SELECT id FROM block WHERE id <= ? ORDER BY id LIMIT ?)";

@@ -1,6 +1,7 @@
-// Symbols in, whole blocks out. One assembly serves one epoch and one kind of block.
+// Symbols in, whole blocks out: any k of a block's k + r symbols restore it. One assembly serves one epoch and one kind of block.
 // Bounded: unfinished blocks have a limit in bytes, past which the oldest is given up; finished blocks are remembered
 // by number in a window, below which nothing is accepted any more, so that no block is ever finished twice.
+import type { FecCodec } from "../../../shared/fec/codec.ts";
 import type { Header } from "../../../shared/framing/header.ts";
 import type { Refusal } from "../../../shared/framing/reasons.ts";
 
@@ -13,25 +14,35 @@ type Open = {
   readonly sourceSymbols: number;
   readonly repairSymbols: number;
   readonly symbolBytes: number;
-  readonly symbols: (Buffer | undefined)[];
+  readonly symbols: (Uint8Array | undefined)[];
   readonly openedMs: number;
-  sourceCount: number;
+  count: number;
   bytes: number;
 };
 
-export type Assembled = { readonly stream: number; readonly bytes: Buffer };
+export type Assembled = { readonly stream: number; readonly bytes: Uint8Array };
 
 export class Assembly {
   readonly #open = new Map<number, Open>();
   readonly #done = new Set<number>();
   readonly #bytesMax: number;
-  readonly #onEvicted: (count: number) => void;
+  readonly #codec: FecCodec;
+  readonly #onEvicted: (blocks: number) => void;
+  readonly #onRestored: (symbols: number) => void;
   #bytes = 0;
   #floor = 0;
 
-  constructor(bytesMax: number, onEvicted: (count: number) => void) {
+  /** `onEvicted` hears of blocks given up, `onRestored` of symbols that were lost and computed from the others. */
+  constructor(
+    codec: FecCodec,
+    bytesMax: number,
+    onEvicted: (blocks: number) => void,
+    onRestored: (symbols: number) => void,
+  ) {
+    this.#codec = codec;
     this.#bytesMax = bytesMax;
     this.#onEvicted = onEvicted;
+    this.#onRestored = onRestored;
   }
 
   /** Bytes of symbols that wait for the rest of their block. */
@@ -39,27 +50,30 @@ export class Assembly {
     return this.#bytes;
   }
 
-  /** True when the symbol would be of no use: known before the costly opening of the datagram. */
-  isDone(block: number): boolean {
-    return block < this.#floor || this.#done.has(block);
+  /** Why a symbol of this block would be of no use: known before the costly opening of the datagram. */
+  judge(block: number): Refusal | undefined {
+    if (block < this.#floor) return "block-old";
+    return this.#done.has(block) ? "surplus" : undefined;
   }
 
   /** Takes an authenticated symbol; a whole block when it was the last one needed, undefined while some are missing. */
   add(header: Header, symbol: Buffer, nowMs: number): Assembled | Refusal | undefined {
-    if (this.isDone(header.block)) return "block-old";
+    const useless = this.judge(header.block);
+    if (useless !== undefined) return useless;
     const open = this.#open.get(header.block) ?? this.#start(header, symbol.length, nowMs);
     if (!matches(open, header, symbol.length)) return "symbol-mismatch";
-    if (open.symbols[header.symbol] !== undefined) return "symbol-twice";
+    if (open.symbols[header.symbol] !== undefined) return "surplus";
     open.symbols[header.symbol] = symbol;
     open.bytes += symbol.length;
     this.#bytes += symbol.length;
-    if (header.symbol < open.sourceSymbols) open.sourceCount++;
-    if (open.sourceCount < open.sourceSymbols) {
+    open.count++;
+    if (open.count < open.sourceSymbols) {
       if (this.#bytes > this.#bytesMax) this.#evictOldest();
       return undefined;
     }
     this.#close(open);
-    const source = open.symbols.slice(0, open.sourceSymbols) as Buffer[];
+    if (!this.#restore(open)) return "symbol-mismatch";
+    const source = open.symbols.slice(0, open.sourceSymbols) as Uint8Array[];
     return {
       stream: open.stream,
       bytes: source.length === 1 && source[0] ? source[0] : Buffer.concat(source),
@@ -75,6 +89,17 @@ export class Assembly {
     }
   }
 
+  /** Computes the source symbols that are missing from the repair symbols that are here. */
+  #restore(open: Open): boolean {
+    const { sourceSymbols, repairSymbols, symbolBytes, symbols } = open;
+    let missing = 0;
+    for (let symbol = 0; symbol < sourceSymbols; symbol++) if (symbols[symbol] === undefined) missing++;
+    if (missing === 0) return true;
+    symbols.length = sourceSymbols + repairSymbols;
+    this.#onRestored(missing);
+    return this.#codec.restore(sourceSymbols, repairSymbols, symbolBytes, symbols) === "ok";
+  }
+
   #start(header: Header, symbolBytes: number, nowMs: number): Open {
     const open: Open = {
       number: header.block,
@@ -84,7 +109,7 @@ export class Assembly {
       symbolBytes,
       symbols: [],
       openedMs: nowMs,
-      sourceCount: 0,
+      count: 0,
       bytes: 0,
     };
     this.#open.set(header.block, open);

@@ -4,6 +4,7 @@
 //                                                              └─► heartbeat
 //
 // Whatever is refused is counted under its reason and changes nothing. No byte ever goes back.
+import { FecCodec } from "../../../shared/fec/codec.ts";
 import { decodeBlock } from "../../../shared/framing/block.ts";
 import { decodeHeader, type Header, KIND_HEARTBEAT, KIND_MESSAGES } from "../../../shared/framing/header.ts";
 import { decodeHeartbeat, type Heartbeat } from "../../../shared/framing/heartbeat.ts";
@@ -36,6 +37,8 @@ export type ReceiverOutput = {
   journalChanged(journalId: bigint, retired: bigint | undefined): void;
   /** The sender was started again, on the same journal. */
   epochChanged(epoch: bigint): void;
+  /** Symbols that were lost on the way and computed from the others. */
+  restored(symbols: number): void;
   refused(reason: Refusal, path: number, count: number): void;
 };
 
@@ -46,6 +49,7 @@ export class Receiver {
   readonly #output: ReceiverOutput;
   readonly #state: LinkState;
   readonly #keys: KeyRing;
+  readonly #codec = new FecCodec();
   readonly #streams = new Map<number, Stream>();
   #assemblies: Record<number, Assembly>;
 
@@ -98,7 +102,8 @@ export class Receiver {
     const known = this.#known(header);
     if (known !== "current" && known !== "new") return known;
     const assembly = this.#assemblies[header.kind];
-    if (known === "current" && assembly?.isDone(header.block)) return "block-old";
+    const useless = known === "current" ? assembly?.judge(header.block) : undefined;
+    if (useless !== undefined) return useless;
     const symbol = openDatagram(datagram, key);
     if (symbol === undefined) return "tag";
     if (known === "new") this.#adopt(header);
@@ -109,7 +114,7 @@ export class Receiver {
       : this.#takeMessages(block.stream, block.bytes, nowMs);
   }
 
-  #takeMessages(number: number, bytes: Buffer, nowMs: number): Refusal | undefined {
+  #takeMessages(number: number, bytes: Uint8Array, nowMs: number): Refusal | undefined {
     const block = decodeBlock(bytes);
     if (block === undefined) return "block-malformed";
     const stream = this.#stream(number);
@@ -119,7 +124,7 @@ export class Receiver {
     return stream.order.add(joined, nowMs) ? undefined : "sequence-delivered";
   }
 
-  #takeHeartbeat(bytes: Buffer, nowMs: number): Refusal | undefined {
+  #takeHeartbeat(bytes: Uint8Array, nowMs: number): Refusal | undefined {
     const block = decodeBlock(bytes);
     const whole = block !== undefined && block.parts === 1 && block.first === 0 && block.count === 1;
     const heartbeat = whole ? decodeHeartbeat(block.piece) : undefined;
@@ -180,7 +185,8 @@ export class Receiver {
 
   #newAssemblies(): Record<number, Assembly> {
     const evicted = (count: number) => this.#output.refused("block-evicted", -1, count);
-    const make = () => new Assembly(this.#options.assemblyBytesMax, evicted);
+    const restored = (symbols: number) => this.#output.restored(symbols);
+    const make = () => new Assembly(this.#codec, this.#options.assemblyBytesMax, evicted, restored);
     return { [KIND_MESSAGES]: make(), [KIND_HEARTBEAT]: make() };
   }
 }

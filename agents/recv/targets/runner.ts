@@ -5,7 +5,7 @@ import type { Message } from "../../../shared/message.ts";
 import type { Spool, SpoolEntry } from "../spool.ts";
 
 /** Why a target loses or filters a message. */
-export type TargetOutcome = "forwarded" | `filtered.${string}` | `lost.${string}`;
+export type TargetOutcome = "forwarded" | `filtered/${string}` | `lost/${string}`;
 
 /** A message as this target is to publish it, or what becomes of it instead. */
 export type Judgement = { readonly publish: Message } | { readonly outcome: TargetOutcome };
@@ -108,7 +108,7 @@ export class TargetRunner {
     const message = entry.messages[this.#index];
     if (message === undefined) {
       // The content's end: settled when all before it is.
-      if (entry.corrupt > 0) this.#counters.add("lost.corrupt", entry.corrupt);
+      if (entry.corrupt > 0) this.#counters.add("lost/corrupt", entry.corrupt);
       this.#settle(this.#launch(entry.id, 0));
       this.#readId = entry.id;
       this.#entryAt++;

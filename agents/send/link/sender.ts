@@ -21,6 +21,7 @@ export class LinkSender {
   readonly #encoder: BlockEncoder;
   readonly #queues: readonly PathQueue[];
   readonly #pieceBytes: number;
+  readonly #onCorrupt: (messages: number) => void;
   #ready: JournalRow[] = [];
   #readyBytes = 0;
   #pieces: Piece[] = [];
@@ -31,7 +32,14 @@ export class LinkSender {
   #inFlight: InFlight[] = [];
   readonly #sent = new Map<number, number>();
 
-  constructor(journal: Journal, encoder: BlockEncoder, queues: readonly PathQueue[]) {
+  /** `onCorrupt` hears of messages that the journal lost: they are announced to the receiver as skipped. */
+  constructor(
+    journal: Journal,
+    encoder: BlockEncoder,
+    queues: readonly PathQueue[],
+    onCorrupt: (messages: number) => void,
+  ) {
+    this.#onCorrupt = onCorrupt;
     this.#journal = journal;
     this.#encoder = encoder;
     this.#queues = queues;
@@ -86,7 +94,8 @@ export class LinkSender {
       const row = this.#inFlight.shift()?.row;
       if (row === undefined) return;
       this.#sent.set(row.stream, row.first + row.count);
-      this.#journal.markSent(row.id);
+      this.#journal.markSent(row);
+      if (row.corrupt) this.#onCorrupt(row.corrupt);
     }
   }
 

@@ -1,0 +1,236 @@
+// The recv agent's figures as /api/status, as metrics and as readiness. docs/operating.md lists the fields.
+import { labelled, Metrics } from "../../shared/admin/metrics.ts";
+import type { Readiness } from "../../shared/admin/server.ts";
+import { BUILD_INFO } from "../../shared/build-info.ts";
+import type { Counters } from "../../shared/counters.ts";
+import type { HeartbeatSection } from "../../shared/framing/heartbeat.ts";
+import type { LinkLedger, TargetLedger } from "./ledger.ts";
+import type { LinkHealth, LinkHealthState } from "./link/health.ts";
+import type { Target, TargetState } from "./targets/target.ts";
+
+export type RecvFigures = {
+  readonly linkId: string;
+  readonly startedMs: number;
+  readonly stopping: boolean;
+  /** What keeps the spool from taking messages. */
+  readonly problem: string | undefined;
+  readonly journalId: string | undefined;
+  readonly epoch: string;
+  readonly health: LinkHealth;
+  readonly streams: readonly { readonly stream: number; readonly next: number }[];
+  readonly waitingBytes: number;
+  readonly spoolBytes: number;
+  readonly spoolBytesMax: number;
+  readonly counters: Counters;
+  readonly ledger: LinkLedger;
+  readonly paths: readonly {
+    readonly name: string;
+    readonly address: string;
+    readonly receiveBufferBytes: number;
+    readonly counters: Counters;
+  }[];
+  readonly targets: readonly { readonly target: Target; readonly ledger: TargetLedger }[];
+};
+
+export type RecvStatus = {
+  readonly agent: "recv";
+  readonly version: string;
+  readonly linkId: string;
+  readonly state: "running" | "stopping" | "blocked";
+  readonly problem: string | null;
+  readonly uptimeSeconds: number;
+  readonly link: {
+    readonly state: LinkHealthState;
+    /** Seconds since the last heartbeat; null before the first. */
+    readonly heartbeatAgeSeconds: number | null;
+    /** This host's clock less the sender's. */
+    readonly clockDifferenceMs: number | null;
+    readonly senderRestarts: number;
+    readonly journalId: string | null;
+    readonly epoch: string | null;
+    readonly streams: RecvFigures["streams"];
+    readonly waitingBytes: number;
+    /** Symbols that were lost on the way and computed from the others: what FEC has saved. */
+    readonly restoredSymbols: number;
+    /** Datagrams that were not needed any more: repair of whole blocks, copies by other paths, replays. */
+    readonly surplusDatagrams: number;
+    /** Datagrams that were refused, by reason. */
+    readonly refused: Record<string, number>;
+    readonly paths: readonly {
+      readonly name: string;
+      readonly address: string;
+      readonly receiveBufferBytes: number;
+      readonly datagrams: number;
+      readonly bytes: number;
+      readonly refused: Record<string, number>;
+    }[];
+  };
+  /** The sender's side as its last heartbeat told it; null before the first. */
+  readonly sender: {
+    readonly clockMs: number;
+    readonly uptimeSeconds: number;
+    readonly stopping: boolean;
+    readonly streams: readonly { readonly stream: number; readonly next: number; readonly sent: number }[];
+    readonly sections: readonly {
+      readonly type: string;
+      readonly name: string;
+      readonly state: string;
+      readonly counters: Record<string, number>;
+    }[];
+  } | null;
+  readonly ledger: LinkLedger;
+  readonly spool: { readonly bytes: number; readonly bytesMax: number };
+  readonly targets: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly address: string;
+    readonly state: TargetState;
+    readonly problem: string | null;
+    readonly connections: number;
+    readonly ledger: TargetLedger;
+  }[];
+};
+
+export function makeStatus(figures: RecvFigures, nowMs: number): RecvStatus {
+  const { problem, stopping, health, counters } = figures;
+  const last = health.last;
+  return {
+    agent: "recv",
+    version: BUILD_INFO.version,
+    linkId: figures.linkId,
+    state: stopping ? "stopping" : problem === undefined ? "running" : "blocked",
+    problem: problem ?? null,
+    uptimeSeconds: Math.max(0, Math.round((nowMs - figures.startedMs) / 1000)),
+    link: {
+      state: health.state,
+      heartbeatAgeSeconds: last ? Math.max(0, (nowMs - last.atMs) / 1000) : null,
+      clockDifferenceMs: health.clockDifferenceMs ?? null,
+      senderRestarts: counters.get("link/sender_restarts"),
+      journalId: figures.journalId ?? null,
+      epoch: figures.journalId === undefined ? null : figures.epoch,
+      streams: figures.streams,
+      waitingBytes: figures.waitingBytes,
+      restoredSymbols: counters.get("link/restored_symbols"),
+      surplusDatagrams: counters.get("link/surplus"),
+      refused: counters.group("link/refused"),
+      paths: figures.paths.map(({ counters: own, ...path }) => {
+        return {
+          ...path,
+          datagrams: own.get("datagrams"),
+          bytes: own.get("bytes"),
+          refused: own.group("refused"),
+        };
+      }),
+    },
+    sender: last
+      ? {
+          clockMs: last.heartbeat.clockMs,
+          uptimeSeconds: Math.round(last.heartbeat.uptimeMs / 1000),
+          stopping: last.heartbeat.stopping,
+          streams: last.heartbeat.streams.map(({ stream, next, sent }) => ({ stream, next, sent })),
+          sections: last.heartbeat.sections.map(plainSection),
+        }
+      : null,
+    ledger: figures.ledger,
+    spool: { bytes: figures.spoolBytes, bytesMax: figures.spoolBytesMax },
+    targets: figures.targets.map(({ target, ledger }) => {
+      const { name, type, address, state, problem: trouble, connections } = target;
+      return { name, type, address, state, problem: trouble ?? null, connections, ledger };
+    }),
+  };
+}
+
+function plainSection({ type, name, state, counters }: HeartbeatSection) {
+  return { type, name, state, counters: Object.fromEntries(counters) };
+}
+
+/** Ready when the link is bound, the spool takes messages, and each target is connected or known to be down. */
+export function judgeReadiness(figures: RecvFigures): Readiness {
+  const missing: string[] = [];
+  if (figures.stopping) missing.push("the agent is stopping");
+  if (figures.problem !== undefined) missing.push(`spool: ${figures.problem}`);
+  if (figures.paths.length === 0) missing.push("no path is bound");
+  for (const { target } of figures.targets) {
+    if (target.state === "connecting") missing.push(`target ${target.name} is connecting`);
+  }
+  return { ready: missing.length === 0, missing };
+}
+
+const LINK_STATES: readonly LinkHealthState[] = ["waiting", "down", "degraded", "up"];
+
+export function createMetrics(read: () => RecvFigures, clock: () => number): Metrics {
+  const metrics = new Metrics();
+  const single = (value: number) => [[{}, value]] as const;
+  metrics.gauge("tidegate_recv_link_state", "1 for the state that the link is in.", ["state"], function* () {
+    const state = read().health.state;
+    for (const name of LINK_STATES) yield [{ state: name }, name === state ? 1 : 0];
+  });
+  metrics.gauge("tidegate_recv_heartbeat_age_seconds", "Time since the last heartbeat.", [], () => {
+    const last = read().health.last;
+    return last ? single((clock() - last.atMs) / 1000) : [];
+  });
+  metrics.gauge("tidegate_recv_clock_difference_seconds", "This host's clock less the sender's.", [], () => {
+    const difference = read().health.clockDifferenceMs;
+    return difference === undefined ? [] : single(difference / 1000);
+  });
+  metrics.counter("tidegate_recv_sender_restarts_total", "Times the send agent was started again.", [], () =>
+    single(read().counters.get("link/sender_restarts")),
+  );
+  metrics.counter("tidegate_recv_accepted_total", "Messages that came over the link.", [], () =>
+    single(read().ledger.accepted),
+  );
+  metrics.counter("tidegate_recv_lost_total", "Messages lost before the spool, by reason.", ["reason"], () =>
+    labelled("reason", read().ledger.lost),
+  );
+  metrics.counter("tidegate_recv_skipped_total", "Sequences the sender gave up, by reason.", ["reason"], () =>
+    labelled("reason", read().ledger.skipped),
+  );
+  metrics.gauge("tidegate_recv_awaited_messages", "Messages sent that have not arrived yet.", [], () =>
+    single(read().ledger.awaited),
+  );
+  metrics.counter("tidegate_recv_restored_symbols_total", "Lost symbols computed from others.", [], () =>
+    single(read().counters.get("link/restored_symbols")),
+  );
+  metrics.counter("tidegate_recv_refused_datagrams_total", "Refused by reason.", ["reason"], () =>
+    labelled("reason", read().counters.group("link/refused")),
+  );
+  metrics.counter(
+    "tidegate_recv_path_datagrams_total",
+    "Datagrams read from a path.",
+    ["path"],
+    function* () {
+      for (const path of read().paths) yield [{ path: path.name }, path.counters.get("datagrams")];
+    },
+  );
+  metrics.gauge("tidegate_recv_spool_bytes", "Content bytes in the spool.", [], () =>
+    single(read().spoolBytes),
+  );
+  metrics.gauge("tidegate_recv_spool_blocked", "1 while the spool takes no messages.", [], () =>
+    single(read().problem === undefined ? 0 : 1),
+  );
+  addTargetMetrics(metrics, read);
+  return metrics;
+}
+
+function addTargetMetrics(metrics: Metrics, read: () => RecvFigures): void {
+  metrics.gauge("tidegate_recv_target_connected", "1 while connected.", ["target"], function* () {
+    for (const { target } of read().targets)
+      yield [{ target: target.name }, target.state === "connected" ? 1 : 0];
+  });
+  metrics.counter("tidegate_recv_target_forwarded_total", "Messages delivered.", ["target"], function* () {
+    for (const { target, ledger } of read().targets) yield [{ target: target.name }, ledger.forwarded];
+  });
+  metrics.gauge("tidegate_recv_target_held_messages", "Messages that wait.", ["target"], function* () {
+    for (const { target, ledger } of read().targets) yield [{ target: target.name }, ledger.held];
+  });
+  for (const kind of ["filtered", "lost"] as const) {
+    const label = kind === "lost" ? "reason" : "rule";
+    const help = kind === "lost" ? "Messages lost, by reason." : "Messages a rule kept back.";
+    metrics.counter(`tidegate_recv_target_${kind}_total`, help, ["target", label], function* () {
+      for (const { target, ledger } of read().targets) {
+        for (const [name, value] of Object.entries(ledger[kind]))
+          yield [{ target: target.name, [label]: name }, value];
+      }
+    });
+  }
+}

@@ -1,0 +1,107 @@
+// The targets at work: one runner each, their cursors and counters kept in the spool, what all have settled released,
+// what the spool cannot hold booked as lost for those who had not read it.
+import { Counters } from "../../shared/counters.ts";
+import { type TargetLedger, targetLedger } from "./ledger.ts";
+import type { Spool } from "./spool.ts";
+import { type Cursor, TargetRunner } from "./targets/runner.ts";
+import type { Target } from "./targets/target.ts";
+
+type Desk = {
+  readonly target: Target;
+  readonly runner: TargetRunner;
+  readonly counters: Counters;
+  /** Messages that the spool had taken when this target came to be. */
+  readonly base: number;
+  saved: string;
+};
+
+export class TargetDesk {
+  readonly #spool: Spool;
+  readonly #accepted: () => number;
+  readonly #desks: Desk[];
+  #releasedId = 0;
+
+  /** `accepted` is the number of messages that the spool has ever taken. */
+  constructor(spool: Spool, targets: readonly Target[], accepted: () => number, clock: () => number) {
+    this.#spool = spool;
+    this.#accepted = accepted;
+    this.#desks = targets.map((target) => {
+      const prefix = `target.${target.name}/`;
+      const counters = new Counters();
+      for (const [name, value] of spool.loadCounters(`${prefix}counter/`)) counters.set(name, value);
+      const stored = spool.value(`${prefix}cursor`);
+      const cursor = stored === undefined ? { id: spool.lastId, index: 0 } : parseCursor(stored);
+      const base = Number(spool.value(`${prefix}base`) ?? accepted());
+      const runner = new TargetRunner(spool, target, counters, cursor, clock);
+      target.onReady = () => runner.wake();
+      return { target, runner, counters, base, saved: "" };
+    });
+    this.save();
+  }
+
+  get targets(): readonly Target[] {
+    return this.#desks.map((desk) => desk.target);
+  }
+
+  /** True when no target has anything left to do. */
+  get idle(): boolean {
+    return this.#desks.every(({ runner }) => runner.cursor.id >= this.#spool.lastId && runner.inFlight === 0);
+  }
+
+  wake(): void {
+    for (const { runner } of this.#desks) runner.wake();
+  }
+
+  ledger(name: string): TargetLedger {
+    const desk = this.#desks.find(({ target }) => target.name === name);
+    return targetLedger(desk?.counters ?? new Counters(), desk ? this.#accepted() - desk.base : 0);
+  }
+
+  /** Keeps the cursors and counters that have changed, releases what is settled. Throws what the disk says. */
+  save(): void {
+    const values = new Map<string, string>();
+    for (const desk of this.#desks) {
+      const { id, index } = desk.runner.cursor;
+      const figures = [...desk.counters.entries()];
+      const state = JSON.stringify([id, index, figures]);
+      if (state === desk.saved) continue;
+      const prefix = `target.${desk.target.name}/`;
+      values.set(`${prefix}cursor`, `${id}:${index}`);
+      values.set(`${prefix}base`, String(desk.base));
+      for (const [name, value] of figures) values.set(`${prefix}counter/${name}`, String(value));
+      desk.saved = state;
+    }
+    if (values.size > 0) this.#spool.save(values);
+    const done = Math.min(...this.#desks.map(({ runner }) => settledId(runner.cursor)));
+    if (done <= this.#releasedId) return;
+    this.#spool.release(done);
+    this.#releasedId = done;
+  }
+
+  /** Drops the oldest contents while the spool is over its limit; target name to messages lost. */
+  bound(): Map<string, number> {
+    const losses = new Map<string, number>();
+    for (let entries = this.#spool.overflow(); entries.length > 0; entries = this.#spool.overflow()) {
+      for (const entry of entries) {
+        for (const { target, runner, counters } of this.#desks) {
+          const lost = runner.dropped(entry);
+          if (lost === 0) continue;
+          counters.add("lost/overflow", lost);
+          losses.set(target.name, (losses.get(target.name) ?? 0) + lost);
+        }
+      }
+      this.#spool.release(entries.at(-1)?.id ?? 0);
+    }
+    return losses;
+  }
+}
+
+function parseCursor(text: string): Cursor {
+  const [id, index] = text.split(":");
+  return { id: Number(id), index: Number(index) };
+}
+
+/** The last content of which nothing is needed any more. */
+function settledId({ id, index }: Cursor): number {
+  return index === 0 ? id : id - 1;
+}

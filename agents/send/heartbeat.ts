@@ -1,0 +1,61 @@
+// Makes the heartbeat from the agent's figures: what the receiver shows as the sender's side.
+import type { Counters } from "../../shared/counters.ts";
+import type { Heartbeat, HeartbeatSection, HeartbeatStream } from "../../shared/framing/heartbeat.ts";
+import type { Source } from "./ingress/source.ts";
+import type { Journal } from "./journal.ts";
+import type { SendLedger } from "./ledger.ts";
+import type { PathCounters } from "./link/path-queue.ts";
+import type { LinkSender } from "./link/sender.ts";
+
+export function makeHeartbeat(figures: {
+  readonly nowMs: number;
+  readonly startedMs: number;
+  readonly intervalMs: number;
+  readonly stopping: boolean;
+  readonly journal: Journal;
+  readonly sender: LinkSender;
+  readonly ledger: SendLedger;
+  readonly sources: readonly Source[];
+  readonly paths: readonly { readonly name: string; readonly counters: PathCounters }[];
+  readonly counters: Counters;
+}): Heartbeat {
+  const { journal, sender, counters } = figures;
+  const streams = journal.streams.map((stream): HeartbeatStream => {
+    const next = journal.next(stream);
+    const sent = Math.min(sender.sentSequence(stream), next);
+    const oldest = Math.min(journal.oldest(stream) ?? next, next);
+    return { stream, epochFirst: journal.epochFirst(stream), next, sent, oldest };
+  });
+  const sections: HeartbeatSection[] = [
+    { type: "link", name: "", state: "none", counters: ledgerCounters(figures.ledger) },
+  ];
+  for (const source of figures.sources) {
+    const prefix = `source/${source.name}/`;
+    const own = [...counters.entries()].filter(([name]) => name.startsWith(prefix));
+    const section = new Map(own.map(([name, value]) => [name.slice(prefix.length), value]));
+    sections.push({ type: "source", name: source.name, state: source.state, counters: section });
+  }
+  for (const { name, counters: path } of figures.paths) {
+    sections.push({ type: "path", name, state: "none", counters: new Map(Object.entries(path)) });
+  }
+  const { nowMs, startedMs, intervalMs, stopping } = figures;
+  return {
+    clockMs: nowMs,
+    uptimeMs: Math.max(0, nowMs - startedMs),
+    intervalMs,
+    stopping,
+    streams,
+    sections,
+  };
+}
+
+function ledgerCounters(ledger: SendLedger): Map<string, number> {
+  const out = new Map([
+    ["accepted", ledger.accepted],
+    ["forwarded", ledger.forwarded],
+    ["held", ledger.held],
+  ]);
+  for (const [rule, count] of Object.entries(ledger.filtered)) out.set(`filtered/${rule}`, count);
+  for (const [reason, count] of Object.entries(ledger.lost)) out.set(`lost/${reason}`, count);
+  return out;
+}

@@ -1,0 +1,217 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { Receiver } from "../../../../../agents/recv/link/receiver.ts";
+import { emptyLinkState, type LinkState } from "../../../../../agents/recv/link/session.ts";
+import { splitContent } from "../../../../../shared/framing/block.ts";
+import { ContentWriter, decodeContent } from "../../../../../shared/framing/content.ts";
+import type { BlockEncoder } from "../../../../../shared/framing/encoder.ts";
+import { KIND_MESSAGES } from "../../../../../shared/framing/header.ts";
+import { encodeHeartbeat } from "../../../../../shared/framing/heartbeat.ts";
+import {
+  EPOCH,
+  HEARTBEAT,
+  JOURNAL_ID,
+  LINK_ID,
+  LINK_KEY,
+  makeEncoder,
+  makeMessage,
+} from "../../../shared/framing/samples.ts";
+
+let events: string[] = [];
+let refusals: Record<string, number> = {};
+beforeEach(() => {
+  events = [];
+  refusals = {};
+});
+
+function makeReceiver(state: LinkState = emptyLinkState(), change: object = {}): Receiver {
+  const options = {
+    linkId: LINK_ID,
+    linkKeys: [LINK_KEY],
+    patienceMs: 100,
+    assemblyBytesMax: 1_000_000,
+    holdBytesMax: 1_000_000,
+    contentBytesMax: 2_000_000,
+    ...change,
+  };
+  return new Receiver(options, state, {
+    deliver: (_stream, { content, count, skip, first }) => {
+      const frames = decodeContent(content, count) ?? [];
+      const texts = frames
+        .slice(skip)
+        .map((frame) => (frame.type === "message" ? text(frame.message.payload) : frame.reason));
+      events.push(`${first + skip}:${texts.join(",")}`);
+    },
+    gap: (_stream, { first, count }, reason) => events.push(`${reason} ${first}+${count}`),
+    heartbeat: ({ streams }) => events.push(`heartbeat ${streams[0]?.sent}`),
+    journalChanged: (id, retired) =>
+      events.push(`journal ${id === JOURNAL_ID ? "A" : "B"}${retired === undefined ? "" : " for another"}`),
+    epochChanged: () => events.push("epoch"),
+    restored: (symbols) => events.push(`restored ${symbols}`),
+    refused: (reason, _path, count) => {
+      refusals[reason] = (refusals[reason] ?? 0) + count;
+    },
+  });
+}
+
+const text = (payload: Uint8Array) => Buffer.from(payload).toString().slice(0, 20);
+
+function block(encoder: BlockEncoder, first: number, texts: readonly string[], stream = 0): Buffer[] {
+  const writer = new ContentWriter();
+  for (const payload of texts) writer.addMessage(makeMessage({ payload: Buffer.from(payload) }));
+  const blocks = splitContent(first, texts.length, writer.take(), 20_000);
+  return blocks.flatMap((part) => encoder.encode(KIND_MESSAGES, stream, part));
+}
+
+function heartbeat(encoder: BlockEncoder, sent: number): Buffer[] {
+  const streams = [{ stream: 0, epochFirst: 0, next: sent, sent, oldest: 0 }];
+  return encoder.encodeHeartbeat(encodeHeartbeat({ ...HEARTBEAT, streams }));
+}
+
+describe("Receiver", () => {
+  test("delivers messages in order, each once, whatever the order and number of their datagrams", () => {
+    const encoder = makeEncoder({ repairPercent: 20 });
+    const datagrams = [
+      ...block(encoder, 0, ["a", "b"]),
+      ...block(encoder, 2, ["c".repeat(5000), "d"]),
+      ...block(encoder, 4, ["e"]),
+    ];
+    const receiver = makeReceiver();
+    for (const datagram of [...datagrams.reverse(), ...datagrams]) receiver.receive(datagram, 0, 0);
+    expect(events.filter((event) => !event.startsWith("restored"))).toEqual([
+      "journal A",
+      "0:a,b",
+      `2:${"c".repeat(20)},d`,
+      "4:e",
+    ]);
+  });
+
+  test("restores a block from any k of its symbols", () => {
+    const datagrams = block(makeEncoder({ repairPercent: 50 }), 0, ["x".repeat(9000)]);
+    const k = datagrams[0]?.readUInt8(34) ?? 0;
+    const receiver = makeReceiver();
+    for (const datagram of datagrams.slice(datagrams.length - k)) receiver.receive(datagram, 0, 0);
+    expect(events).toEqual(["journal A", `restored ${datagrams.length - k}`, `0:${"x".repeat(20)}`]);
+  });
+
+  test("joins a content of many blocks, in any order", () => {
+    const datagrams = block(makeEncoder(), 0, ["y".repeat(200_000)]).reverse();
+    const receiver = makeReceiver();
+    for (const datagram of datagrams) receiver.receive(datagram, 0, 0);
+    expect(events.at(-1)).toBe(`0:${"y".repeat(20)}`);
+    expect(receiver.waitingBytes).toBe(0);
+  });
+
+  test("tells a gap in the middle from what was sent before it listened", () => {
+    const encoder = makeEncoder();
+    const receiver = makeReceiver();
+    for (const datagram of block(encoder, 10, ["k"])) receiver.receive(datagram, 0, 0);
+    receiver.tick(100);
+    for (const datagram of block(encoder, 12, ["m"])) receiver.receive(datagram, 0, 200);
+    receiver.tick(300);
+    expect(events).toEqual(["journal A", "before-start 0+10", "10:k", "gap 11+1", "12:m"]);
+  });
+
+  test("finds loss at the tail from a heartbeat", () => {
+    const encoder = makeEncoder();
+    const receiver = makeReceiver();
+    for (const datagram of [...block(encoder, 0, ["a"]), ...heartbeat(encoder, 3)])
+      receiver.receive(datagram, 0, 0);
+    receiver.tick(99);
+    receiver.tick(100);
+    expect(events).toEqual(["journal A", "0:a", "heartbeat 3", "gap 1+2"]);
+  });
+
+  test("after a restart from its state, delivers nothing again", () => {
+    const datagrams = block(makeEncoder(), 0, ["a", "b"]);
+    const first = makeReceiver();
+    for (const datagram of datagrams) first.receive(datagram, 0, 0);
+    const { journalId, epoch, expected, retired } = first.state;
+    events = [];
+    const again = makeReceiver({ journalId, epoch, expected: new Map(expected), retired: new Set(retired) });
+    for (const datagram of datagrams) again.receive(datagram, 0, 0);
+    expect(events).toEqual([]);
+    expect(refusals["sequence-delivered"]).toBe(1);
+  });
+
+  test("goes on with a new epoch and refuses the older one", () => {
+    const receiver = makeReceiver();
+    const old = makeEncoder();
+    const stale = block(old, 1, ["stale"]);
+    for (const datagram of block(old, 0, ["a"])) receiver.receive(datagram, 0, 0);
+    for (const datagram of block(makeEncoder({ epoch: EPOCH + 1n }), 1, ["b"]))
+      receiver.receive(datagram, 0, 0);
+    for (const datagram of stale) receiver.receive(datagram, 0, 0);
+    expect(events).toEqual(["journal A", "0:a", "epoch", "1:b"]);
+    expect(refusals["epoch-old"]).toBe(stale.length);
+  });
+
+  test("goes on with a new journal whatever its epoch, and retires the old one for good", () => {
+    const receiver = makeReceiver();
+    const old = makeEncoder();
+    const stale = block(old, 1, ["stale"]);
+    for (const datagram of block(old, 0, ["a"])) receiver.receive(datagram, 0, 0);
+    const other = makeEncoder({ journalId: 7n, epoch: 1n });
+    for (const datagram of block(other, 0, ["A"])) receiver.receive(datagram, 0, 0);
+    for (const datagram of stale) receiver.receive(datagram, 0, 0);
+    for (const datagram of block(other, 1, ["B"])) receiver.receive(datagram, 0, 0);
+    expect(events).toEqual(["journal A", "0:a", "journal B for another", "0:A", "1:B"]);
+    expect(refusals["journal-retired"]).toBe(stale.length);
+  });
+
+  test("a forged datagram of a later epoch or another journal changes nothing", () => {
+    const receiver = makeReceiver();
+    const encoder = makeEncoder();
+    for (const datagram of block(encoder, 0, ["a"])) receiver.receive(datagram, 0, 0);
+    for (const datagram of block(encoder, 1, ["b"])) {
+      for (const at of [8, 16, 23]) {
+        const forged = Buffer.from(datagram);
+        forged[at] = 0xff;
+        receiver.receive(forged, 0, 0);
+      }
+      receiver.receive(datagram, 0, 0);
+    }
+    expect(events).toEqual(["journal A", "0:a", "1:b"]);
+    expect(refusals.tag).toBeGreaterThan(2);
+  });
+
+  test("refuses another key, another link and a datagram that is not sealed", () => {
+    const receiver = makeReceiver();
+    const send = (datagrams: Buffer[]) => {
+      for (const datagram of datagrams) receiver.receive(datagram, 0, 0);
+    };
+    send(block(makeEncoder({ linkKey: new Uint8Array(32).fill(9) }), 0, ["a"]));
+    expect(Object.keys(refusals)).toEqual(["key"]);
+    send(block(makeEncoder({ linkId: "plant-8" }), 0, ["a"]));
+    expect(Object.keys(refusals)).toEqual(["key", "link"]);
+    const bare = Buffer.from(block(makeEncoder(), 0, ["a"])[0] ?? []);
+    bare.writeUInt16BE(0, 2);
+    send([bare]);
+    expect(refusals.key).toBeGreaterThan(2);
+    expect(events).toEqual([]);
+  });
+
+  test("is bounded: unfinished blocks give way to newer ones", () => {
+    const receiver = makeReceiver(emptyLinkState(), { assemblyBytesMax: 20_000 });
+    const encoder = makeEncoder({ repairSymbolsMin: 0 });
+    for (let first = 0; first < 200; first++) {
+      for (const datagram of block(encoder, first, ["z".repeat(3000)]).slice(1))
+        receiver.receive(datagram, 0, 0);
+    }
+    expect(receiver.waitingBytes).toBeLessThan(22_000);
+    expect(refusals["block-evicted"]).toBeGreaterThan(150);
+  });
+
+  test("refuses random bytes without an exception", () => {
+    const receiver = makeReceiver();
+    const datagram = block(makeEncoder(), 0, ["a"])[0] ?? Buffer.alloc(0);
+    for (let size = 0; size < 3000; size += 7) {
+      const noise = Buffer.alloc(size);
+      crypto.getRandomValues(noise);
+      receiver.receive(noise, 0, 0);
+      if (size > 1) noise.set(datagram.subarray(0, Math.min(size, 36)));
+      receiver.receive(noise, 0, 0);
+    }
+    receiver.receive(Buffer.alloc(70_000, 1), 0, 0);
+    expect(events).toEqual([]);
+  });
+});

@@ -1,0 +1,78 @@
+import { describe, expect, test } from "bun:test";
+import { ContentWriter, decodeContent } from "../../../../shared/framing/content.ts";
+import { MESSAGES, makeMessage } from "./samples.ts";
+
+function encode(): { content: Buffer; count: number } {
+  const writer = new ContentWriter();
+  for (const message of MESSAGES) writer.addMessage(message);
+  writer.addSkip(7, "expired");
+  writer.addMessage(makeMessage());
+  const count = writer.count;
+  return { content: writer.take(), count };
+}
+
+describe("decodeContent()", () => {
+  test("gives back every message and skip", () => {
+    const { content, count } = encode();
+    const frames = decodeContent(content, count);
+    expect(count).toBe(MESSAGES.length + 8);
+    const expected = [...MESSAGES, makeMessage()].map((message) => ({
+      ...message,
+      payload: Buffer.from(message.payload),
+    }));
+    expect(frames?.flatMap((frame) => (frame.type === "message" ? [frame.message] : []))).toEqual(expected);
+    expect(frames?.find((frame) => frame.type === "skip")).toEqual({
+      type: "skip",
+      count: 7,
+      reason: "expired",
+    });
+  });
+
+  test("refuses a content cut at any byte", () => {
+    const { content, count } = encode();
+    for (let end = 0; end < content.length; end++)
+      expect(decodeContent(content.subarray(0, end), count)).toBeUndefined();
+  });
+
+  test("refuses another number of sequences than the block says", () => {
+    const { content, count } = encode();
+    for (const wrong of [0, count - 1, count + 1]) expect(decodeContent(content, wrong)).toBeUndefined();
+  });
+
+  test("never throws and never makes an invalid topic, whatever byte is changed", () => {
+    const { content, count } = encode();
+    for (let at = 0; at < content.length; at++) {
+      for (const flip of [0x01, 0x80, 0xff]) {
+        const changed = Buffer.from(content);
+        changed[at] = changed.readUInt8(at) ^ flip;
+        for (const frame of decodeContent(changed, count) ?? []) {
+          if (frame.type === "message") expect(frame.message.topic).not.toMatch(/[+#\0]/);
+        }
+      }
+    }
+  });
+
+  test("refuses frames that no encoder writes", () => {
+    const topic = [1, 0x61];
+    const cases = {
+      "QoS 3": [0x03, 0, ...topic, 0, 0],
+      "unknown frame type": [0x80, 0, ...topic, 0, 0],
+      "unknown flag": [0x10, 0, ...topic, 0, 0],
+      "topic out of the dictionary": [0x00, 1, 0, 0],
+      "empty topic": [0x00, 0, 0, 0, 0],
+      "wildcard in the topic": [0x00, 0, 1, 0x23, 0, 0],
+      "NUL in the topic": [0x00, 0, 1, 0x00, 0, 0],
+      "empty properties": [0x08, 0, ...topic, 0, 0, 0],
+      "unknown property": [0x08, 0, ...topic, 0, 2, 0x11, 0, 0],
+      "properties out of order": [0x08, 0, ...topic, 0, 4, 0x03, 0, 0x01, 1, 0],
+      "payload format 2": [0x08, 0, ...topic, 0, 2, 0x01, 2, 0],
+      "payload longer than the content": [0x00, 0, ...topic, 0, 9, 1],
+      "skip of nothing": [0x40, 0, 1],
+      "skip for no reason": [0x40, 1, 99],
+    };
+    expect(decodeContent(Uint8Array.from([0x00, 0, ...topic, 0, 0]), 1)).toHaveLength(1);
+    for (const [name, bytes] of Object.entries(cases)) {
+      expect([name, decodeContent(Uint8Array.from(bytes), 1)]).toEqual([name, undefined]);
+    }
+  });
+});
