@@ -1,0 +1,172 @@
+// A connection to a broker for either agent: MQTT.js for the session, our transports below it, and reconnects with
+// jittered exponential back-off. Each end of a connection or attempt is reported once, explained.
+// Refuses: a will (nothing may be announced that did not come from a publisher), topic aliases, unverified TLS,
+// QoS 0 messages while offline (they would wait in memory without a limit).
+
+import type { Duplex } from "node:stream";
+import { type IClientOptions, type IConnackPacket, MqttClient, type Packet, Store } from "mqtt";
+import { Backoff } from "./backoff.ts";
+import { type ConnectionFault, explainFault } from "./explain.ts";
+import type { FaultCause } from "./fault-class.ts";
+import {
+  type BrokerAddress,
+  type ConnectionPhase,
+  openTransport,
+  type Revealable,
+  type TlsSettings,
+} from "./transport.ts";
+
+export type BrokerConnectionOptions = {
+  /** For sentences: "target hq", "source line-broker". */
+  readonly label: string;
+  readonly address: BrokerAddress;
+  /** undefined = the defaults; used with mqtts and wss only. */
+  readonly tls: TlsSettings | undefined;
+  /** 4 = MQTT 3.1.1, 5 = MQTT 5. */
+  readonly version: 4 | 5;
+  readonly clientId: string;
+  readonly username: string | undefined;
+  readonly password: Revealable<string> | undefined;
+  /** Clean session in MQTT 3.1.1. */
+  readonly cleanStart: boolean;
+  /** MQTT 5 only. */
+  readonly sessionExpirySeconds: number | undefined;
+  /** MQTT 5 only: how many QoS 1 and 2 messages the broker may send unacknowledged. */
+  readonly receiveMaximum: number | undefined;
+  readonly keepaliveSeconds: number;
+  readonly connectTimeoutSeconds: number;
+  readonly reconnectMinMs: number;
+  readonly reconnectMaxMs: number;
+  /** 0 (included) to 1 (excluded). */
+  readonly random: () => number;
+  /** Puts something between the socket and MQTT.js: the ingress tap. */
+  readonly wrap?: (socket: Duplex) => Duplex;
+  /** The broker has taken us; subscribe now. Comes once a connection. */
+  readonly onOnline: (session: BrokerSession) => void;
+  /** A connection or attempt has ended. Not called after the client's end(). */
+  readonly onOffline: (fault: ConnectionFault, retryMs: number) => void;
+};
+
+/** What the broker said when it took us [MQTT5 3.2.2.3]; what it didn't say has MQTT's default. */
+export type BrokerSession = {
+  readonly sessionPresent: boolean;
+  /** How many of our QoS 1 and 2 messages may be unacknowledged. */
+  readonly receiveMaximum: number;
+  /** undefined = no limit of its own. */
+  readonly packetBytesMax: number | undefined;
+  readonly qosMax: 0 | 1 | 2;
+  readonly retainAvailable: boolean;
+};
+
+/** A connection that lasted this long is stable: the next loss begins with the shortest wait again. */
+const STABLE_MS = 5000;
+
+/** The client connects when its connect() is called, and keeps at it until end(). Never throws. */
+export function createBrokerConnection(options: BrokerConnectionOptions): MqttClient {
+  const backoff = new Backoff(options.reconnectMinMs, options.reconnectMaxMs, options.random);
+  let cause = newCause();
+  let stableTimer: ReturnType<typeof setTimeout> | undefined;
+
+  const client = new MqttClient(() => {
+    const attempt = newCause();
+    cause = attempt;
+    // MQTT.js reads this period when the attempt fails, so every attempt sets the wait that follows it. Its own
+    // reconnecting is kept, because only that sends unacknowledged QoS 1 and 2 messages again.
+    client.options.reconnectPeriod = backoff.next();
+    const socket = openTransport(options.address, options.tls, (phase: ConnectionPhase) => {
+      attempt.phase = phase;
+    });
+    return options.wrap === undefined ? socket : options.wrap(socket);
+  }, createClientOptions(options));
+
+  client.on("packetreceive", (packet: Packet) => {
+    if (packet.cmd === "connack" && !(packet.reasonCode ?? packet.returnCode)) cause.phase = "online";
+  });
+  client.on("connect", (connack) => {
+    stableTimer = setTimeout(() => {
+      backoff.reset();
+      client.options.reconnectPeriod = backoff.next();
+    }, STABLE_MS);
+    options.onOnline(readSession(connack));
+  });
+  client.on("disconnect", ({ reasonCode }) => {
+    cause.disconnectCode = reasonCode;
+  });
+  client.on("error", (error) => {
+    cause.error ??= error;
+    // MQTT.js goes on after a malformed packet; the stream can't be trusted any more.
+    client.stream.destroy();
+  });
+  client.on("close", () => {
+    clearTimeout(stableTimer);
+    if (client.disconnecting) return;
+    options.onOffline(explainFault(faultContext(options), cause), client.options.reconnectPeriod ?? 0);
+  });
+  return client;
+}
+
+function newCause(): { -readonly [Key in keyof FaultCause]: FaultCause[Key] } {
+  return { phase: "connect", error: undefined, disconnectCode: undefined };
+}
+
+function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
+  const { version, username, password, sessionExpirySeconds, receiveMaximum } = options;
+  const properties = {
+    ...(sessionExpirySeconds === undefined ? {} : { sessionExpiryInterval: sessionExpirySeconds }),
+    ...(receiveMaximum === undefined ? {} : { receiveMaximum }),
+  };
+  return {
+    protocolVersion: version,
+    clientId: options.clientId,
+    clean: options.cleanStart,
+    keepalive: options.keepaliveSeconds,
+    connectTimeout: options.connectTimeoutSeconds * 1000,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password: password.reveal() }),
+    ...(version === 5 ? { properties } : {}),
+    reconnectPeriod: options.reconnectMinMs,
+    // A broker that refuses today (unavailable, password being changed) may accept tomorrow: nobody is there at night.
+    reconnectOnConnackError: true,
+    // The owner subscribes in onOnline, whether or not the broker kept the session.
+    resubscribe: false,
+    queueQoSZero: false,
+    manualConnect: true,
+    outgoingStore: new RedeliveryStore(),
+    timerVariant: "native",
+    // Silent even if the environment has DEBUG set: MQTT.js would print the password and payloads.
+    log: () => {},
+  };
+}
+
+/** MQTT.js sends stored messages again as they are; a message sent again must say so [MQTT-3.3.1-1]. */
+class RedeliveryStore extends Store {
+  override put(...[packet, done]: Parameters<Store["put"]>): this {
+    if (packet.cmd === "publish") packet.dup = true;
+    super.put(packet, done);
+    return this;
+  }
+}
+
+function readSession(connack: IConnackPacket): BrokerSession {
+  const { properties } = connack;
+  const qosMax = properties?.maximumQoS;
+  return {
+    sessionPresent: connack.sessionPresent,
+    receiveMaximum: properties?.receiveMaximum ?? 65_535,
+    packetBytesMax: properties?.maximumPacketSize,
+    qosMax: qosMax === 0 || qosMax === 1 ? qosMax : 2,
+    retainAvailable: properties?.retainAvailable !== false,
+  };
+}
+
+function faultContext(options: BrokerConnectionOptions) {
+  return {
+    label: options.label,
+    address: options.address,
+    serverName: options.tls?.serverName ?? options.address.host,
+    clientId: options.clientId,
+    hasClientCertificate: options.tls?.certPem !== undefined,
+    hasOwnAuthority: options.tls?.caPem !== undefined,
+    connectTimeoutSeconds: options.connectTimeoutSeconds,
+  };
+}
