@@ -18,7 +18,8 @@ export function findNearestName(name: string, known: readonly string[]): string 
       nearestDistance = candidateDistance;
     }
   }
-  const limit = Math.max(1, Math.floor(name.length / 3));
+  // Two letters in the wrong order count as two changes, and that is the most common slip of all.
+  const limit = name.length < 3 ? 1 : Math.max(2, Math.floor(name.length / 3));
   return nearestDistance <= limit ? nearest : undefined;
 }
 
