@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bootstrap, giveUp, ROOT } from "./bootstrap.mjs";
 import { readStamp } from "./stamp.mjs";
+import { collectLicences } from "./third-party.mjs";
 
 const AGENTS = ["send", "recv"];
 const SOURCES = [
@@ -14,6 +15,7 @@ const SOURCES = [
   "shared",
   "build/build.mjs",
   "build/stamp.mjs",
+  "build/third-party.mjs",
   "package.json",
   "package-lock.json",
 ];
@@ -38,6 +40,7 @@ export function build(bun, { force = false } = {}) {
   mkdirSync(join(ROOT, "dist"), { recursive: true });
   rmSync(mark, { force: true });
   for (const agent of AGENTS) compile(bun, agent, stamp);
+  writeFileSync(join(ROOT, "dist/THIRD_PARTY.txt"), collectLicences());
   writeFileSync(mark, digest);
   return programs;
 }

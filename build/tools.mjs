@@ -16,6 +16,8 @@ const TOOLS = {
   gcc: "gcc",
   "/usr/include/stdio.h": "libc6-dev",
   "/usr/include/isa-l.h": "libisal-dev",
+  go: "golang-go",
+  "/usr/share/gocode/src/github.com/klauspost/reedsolomon": "golang-github-klauspost-reedsolomon-dev",
 };
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 const POLICY = "/usr/sbin/policy-rc.d";
@@ -49,7 +51,7 @@ function install(command, env) {
   const forbidsServices = !existsSync(POLICY);
   if (forbidsServices) writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
   try {
-    for (const line of ["apt-get update -q", `${command} -q`]) {
+    for (const line of ["apt-get update -q", `${command} -q -o DPkg::Lock::Timeout=120`]) {
       spawnSync("/bin/sh", ["-c", line], { env, stdio: ["ignore", 2, 2] });
     }
   } finally {

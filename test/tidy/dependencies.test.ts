@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import {
   findLockFaults,
   findLooseVersions,
+  findStrangeLicences,
   findUnexplained,
   type LockFile,
   type Manifest,
@@ -52,5 +53,21 @@ test("findLockFaults() names an address and a missing package of another platfor
   expect(findLockFaults({ packages })).toEqual([
     "package-lock.json:1: node_modules/a names a registry",
     "package-lock.json:1: lacks a-linux 1.0.0, which npm ci wants",
+  ]);
+});
+
+test("findStrangeLicences() finds nothing: the programs may be passed on", () => {
+  expect(findStrangeLicences(readJson<LockFile>("package-lock.json"))).toEqual([]);
+});
+
+test("findStrangeLicences() names a licence that forbids it, and none of a tool", () => {
+  const packages = {
+    "node_modules/a": { license: "GPL-3.0" },
+    "node_modules/b": {},
+    "node_modules/c": { license: "GPL-3.0", dev: true },
+  };
+  expect(findStrangeLicences({ packages })).toEqual([
+    "package-lock.json:1: node_modules/a is under GPL-3.0, which the programs may not contain",
+    "package-lock.json:1: node_modules/b is under no licence, which the programs may not contain",
   ]);
 });

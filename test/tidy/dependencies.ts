@@ -13,6 +13,9 @@ export type LockFile = {
 export type LockEntry = {
   readonly version?: string;
   readonly resolved?: string;
+  readonly license?: string;
+  readonly dev?: boolean;
+  readonly optional?: boolean;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 };
 
@@ -49,5 +52,17 @@ export function findLockFaults(lock: LockFile): string[] {
         faults.push(`package-lock.json:1: lacks ${name} ${version}, which npm ci wants`);
     }
     return faults;
+  });
+}
+
+const LICENCES = new Set(["MIT", "ISC", "0BSD", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0"]);
+
+/** What is compiled into the programs must be free to pass on inside them. */
+export function findStrangeLicences(lock: LockFile): string[] {
+  return Object.entries(lock.packages).flatMap(([path, { license, dev, optional }]) => {
+    if (path === "" || dev === true || optional === true || LICENCES.has(license ?? "")) return [];
+    return [
+      `package-lock.json:1: ${path} is under ${license ?? "no licence"}, which the programs may not contain`,
+    ];
   });
 }
