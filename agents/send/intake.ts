@@ -13,7 +13,7 @@ const WAITING_BYTES_MAX = 32 * 1024 * 1024;
 /** Contents that are kept in one transaction. */
 const CONTENTS_PER_WRITE = 16;
 
-export type LossReason = "oversize" | "overflow" | "invalid-topic";
+export type LossReason = "oversize" | "overflow" | "invalid-topic" | "invalid-property";
 
 export type IntakeOptions = {
   readonly blockBytes: number;
@@ -65,12 +65,12 @@ export class Intake {
       return;
     }
     if (message.payload.length > this.#options.messageBytesMax) {
-      this.lose(source, "oversize", message.topic, message.payload.length);
+      this.#lose(source, "oversize", message.topic, message.payload.length);
       onSettled();
       return;
     }
     if (message.qos === 0 && this.#waitingBytes >= WAITING_BYTES_MAX) {
-      this.lose(source, "overflow", message.topic, message.payload.length);
+      this.#lose(source, "overflow", message.topic, message.payload.length);
       onSettled();
       return;
     }
@@ -87,13 +87,13 @@ export class Intake {
     else this.#output.waiting();
   }
 
-  /** Books a message that a source could not even hand over (its `accepted` too when `arrived`). */
+  /** Books a message that a source could not even hand over. */
   refuse(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
     this.#counters.add(`source/${source}/accepted`);
-    this.lose(source, reason, topic, payloadBytes);
+    this.#lose(source, reason, topic, payloadBytes);
   }
 
-  lose(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
+  #lose(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
     this.#counters.add(`source/${source}/lost/${reason}`);
     this.#output.lost(source, reason, topic, payloadBytes);
   }

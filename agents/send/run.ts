@@ -70,6 +70,8 @@ export class SendAgent {
       journalId,
       epoch,
       datagramBytes: config.link.datagramBytes,
+      repairPercent: 10,
+      repairSymbolsMin: 1,
     });
     const options = {
       blockBytes: config.link.blockBytes,

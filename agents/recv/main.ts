@@ -1,0 +1,155 @@
+// tidegate-recv: the program. Command line, signals and exit status; the only file of the agent that touches `process`.
+import { randomBytes } from "node:crypto";
+import { fetchStatus } from "../../shared/admin/client.ts";
+import { startAdmin } from "../../shared/admin/server.ts";
+import { BUILD_INFO } from "../../shared/build-info.ts";
+import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
+import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
+import { generateKey } from "../../shared/cli/keygen.ts";
+import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
+import { formatFaults } from "../../shared/config/loaded.ts";
+import { deriveKeyId } from "../../shared/framing/keys.ts";
+import { createLog } from "../../shared/log.ts";
+import { loadRecvConfig, type RecvConfig } from "./config.ts";
+import { RecvAgent } from "./run.ts";
+import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
+import { formatRecvStatus } from "./status-text.ts";
+
+const { version, commit, date } = BUILD_INFO;
+
+const TABLE: CommandTable = {
+  program: "tidegate-recv",
+  summary: "Reads a one-way link and publishes what comes to brokers and clouds.",
+  version: `tidegate-recv ${version} (${commit}, ${date})`,
+  commands: [
+    { name: "run", summary: "Run the agent until SIGTERM or SIGINT", options: [CONFIG_OPTION] },
+    {
+      name: "check",
+      summary: "Read the configuration and every file it names, and tell all faults",
+      options: [CONFIG_OPTION],
+    },
+    KEYGEN_COMMAND,
+    {
+      name: "status",
+      summary: "Ask the running agent how it is",
+      options: [CONFIG_OPTION, { name: "json", summary: "Print the status as JSON" }],
+    },
+  ],
+};
+
+async function runAgent(config: RecvConfig): Promise<ExitStatus> {
+  const log = createLog({ agent: "recv", level: config.log.level, file: config.log.file });
+  log.info(
+    { version, commit, link: config.link.id, keyId: showKeyId(config.link.key.reveal()) },
+    "tidegate-recv starts",
+  );
+  try {
+    const agent = await RecvAgent.start(config, {
+      log,
+      clock: Date.now,
+      random: Math.random,
+    });
+    const admin =
+      config.admin &&
+      startAdmin({
+        ...config.admin.address,
+        token: config.admin.token?.reveal(),
+        metrics: createMetrics(() => agent.figures(), Date.now),
+        status: () => makeStatus(agent.figures(), Date.now()),
+        readiness: () => judgeReadiness(agent.figures()),
+      });
+    if (admin) log.info({ address: admin.address }, "admin listening");
+    const signal = await waitForSignal();
+    log.info(
+      { signal, graceSeconds: config.stop.graceSeconds },
+      "stopping: taking no more in, delivering what is held",
+    );
+    const idle = await agent.stop(config.stop.graceSeconds * 1000);
+    await admin?.stop();
+    log.info(
+      { idle },
+      idle ? "stopped: all was delivered" : "stopped: what was not delivered stays in the spool",
+    );
+    return EXIT.ok;
+  } catch (error) {
+    log.fatal(error instanceof Error ? error.message : String(error));
+    return EXIT.failed;
+  }
+}
+
+async function main(): Promise<ExitStatus> {
+  const line = parseCommandLine(process.argv.slice(2), TABLE);
+  if (line.kind === "print") return print(line.text);
+  if (line.kind === "error") {
+    process.stderr.write(`${line.message}\n`);
+    return EXIT.usage;
+  }
+  if (line.name === "keygen") {
+    const result = generateKey(line.values.out ?? "", randomBytes, showKeyId);
+    process.stderr.write(result.stderr);
+    print(result.stdout);
+    return result.status;
+  }
+  const isRun = line.name === "run";
+  const loaded = loadRecvConfig(line.values.config ?? "", process.env, {
+    expiredCertificates: isRun ? "allow" : "refuse",
+  });
+  if (!loaded.ok) {
+    process.stderr.write(formatFaults(loaded.faults));
+    return EXIT.config;
+  }
+  if (isRun) return runAgent(loaded.config);
+  return line.name === "check" ? check(loaded.config) : showStatus(loaded.config, line.values);
+}
+
+function check(config: RecvConfig): ExitStatus {
+  const { link, profiles } = config;
+  return print(
+    `configuration is fine: link ${link.id}, key id ${showKeyId(link.key.reveal())}, ${count(link.paths.length, "path")}, ${count(profiles.length, "target")}\n`,
+  );
+}
+
+async function showStatus(config: RecvConfig, values: CommandValues): Promise<ExitStatus> {
+  const { admin } = config;
+  const result = admin
+    ? await fetchStatus(admin.address, admin.token?.reveal())
+    : {
+        error:
+          'cannot ask the agent: the configuration has no [admin] table; add [admin] address = "127.0.0.1:9464"',
+      };
+  if ("error" in result) {
+    process.stderr.write(`${result.error}\n`);
+    return EXIT.failed;
+  }
+  if (values.json) return print(`${JSON.stringify(result.status, null, 2)}\n`);
+  return print(formatRecvStatus(result.status as RecvStatus));
+}
+
+function showKeyId(key: Uint8Array): string {
+  return deriveKeyId(key).toString(16).padStart(4, "0");
+}
+
+function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+function print(text: string): ExitStatus {
+  process.stdout.write(text);
+  return EXIT.ok;
+}
+
+/** The first signal stops cleanly; a second one, for the impatient, ends at once. */
+function waitForSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      let seen = false;
+      process.on(signal, () => {
+        if (seen) process.exit(EXIT.failed);
+        seen = true;
+        resolve(signal);
+      });
+    }
+  });
+}
+
+process.exit(await main());

@@ -1,0 +1,60 @@
+// The recv agent's status for a person at a terminal: is it through, what is missing, why.
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatReasons,
+  formatRows,
+} from "../../shared/admin/text.ts";
+import type { RecvStatus } from "./status.ts";
+
+export function formatRecvStatus(status: RecvStatus): string {
+  const { link, ledger, spool } = status;
+  const head = `tidegate-recv ${status.version}, link ${status.linkId}: ${status.state}, up ${formatDuration(status.uptimeSeconds)}\n`;
+  const problem = status.problem === null ? "" : `  cannot write the spool: ${status.problem}\n`;
+  const paths = link.paths.map((path) => {
+    const figures = `${path.address}, ${formatCount(path.datagrams)} datagrams, ${formatBytes(path.bytes)}, refused ${formatReasons(path.refused)}`;
+    return [path.name, figures] as const;
+  });
+  const targets = status.targets.map((target) => {
+    const { forwarded, held, filtered, lost } = target.ledger;
+    const figures = `${target.state}, forwarded ${formatCount(forwarded)}, held ${formatCount(held)}, filtered ${formatReasons(filtered)}, lost ${formatReasons(lost)}`;
+    return [target.name, target.problem === null ? figures : `${figures}\n    ${target.problem}`] as const;
+  });
+  return [
+    head,
+    problem,
+    "\nlink\n",
+    formatRows([
+      ["state", describeLink(status)],
+      ["sender", describeSender(status)],
+      ["repaired by FEC", `${formatCount(link.restoredSymbols)} symbols`],
+    ]),
+    "\npaths\n",
+    formatRows(paths),
+    "\nledger of the link\n",
+    formatRows([
+      ["arrived", formatCount(ledger.accepted)],
+      ["lost", formatReasons(ledger.lost)],
+      ["given up by the sender", formatReasons(ledger.skipped)],
+      ["still awaited", formatCount(ledger.awaited)],
+    ]),
+    "\ntargets\n",
+    formatRows(targets),
+    `\nspool ${formatBytes(spool.bytes)} of ${formatBytes(spool.bytesMax)}\n`,
+  ].join("");
+}
+
+function describeLink({ link }: RecvStatus): string {
+  if (link.heartbeatAgeSeconds === null) return `${link.state}: no heartbeat since this agent was started`;
+  return `${link.state}, last heartbeat ${link.heartbeatAgeSeconds.toFixed(1)} s ago`;
+}
+
+function describeSender({ sender, link }: RecvStatus): string {
+  if (sender === null) return "unknown";
+  const own = sender.sections.find(({ type }) => type === "link")?.counters ?? {};
+  const figures = `accepted ${formatCount(own.accepted ?? 0)}, forwarded ${formatCount(own.forwarded ?? 0)}, held ${formatCount(own.held ?? 0)}`;
+  const state = sender.stopping ? "stopped" : `up ${formatDuration(sender.uptimeSeconds)}`;
+  const clock = `clock ${((link.clockDifferenceMs ?? 0) / 1000).toFixed(1)} s behind ours`;
+  return `${state}, started again ${link.senderRestarts} times, ${clock}, ${figures}`;
+}
