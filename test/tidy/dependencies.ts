@@ -33,7 +33,7 @@ export function findLooseVersions(manifest: Manifest): string[] {
 export function findUnexplained(manifest: Manifest, page: string): string[] {
   const names = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies });
   const rows = new Map<string, string>();
-  for (const match of page.matchAll(/^\| `([^`]+)` \|(.*)\|$/gm)) rows.set(match[1] ?? "", match[2] ?? "");
+  for (const match of page.matchAll(/^\| `([^`]+)` *\|(.*)\|$/gm)) rows.set(match[1] ?? "", match[2] ?? "");
   const missing = names.filter((name) => (rows.get(name)?.trim().length ?? 0) < 20);
   const left = [...rows.keys()].filter((name) => !names.includes(name));
   return [
