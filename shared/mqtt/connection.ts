@@ -76,7 +76,10 @@ export function createBrokerConnection(options: BrokerConnectionOptions): MqttCl
     const socket = openTransport(options.address, options.tls, (phase: ConnectionPhase) => {
       attempt.phase = phase;
     });
-    return options.wrap === undefined ? socket : options.wrap(socket);
+    const stream = options.wrap === undefined ? socket : options.wrap(socket);
+    // MQTT.js holds the callback of a QoS 0 message until "drain", which a dead stream never has: it would never come.
+    stream.once("close", () => stream.emit("drain"));
+    return stream;
   }, createClientOptions(options));
 
   client.on("packetreceive", (packet: Packet) => {
@@ -97,9 +100,13 @@ export function createBrokerConnection(options: BrokerConnectionOptions): MqttCl
     // MQTT.js goes on after a malformed packet; the stream can't be trusted any more.
     client.stream.destroy();
   });
+  client.on("end", () => {
+    // After this MQTT.js forgets that it was ended, and would connect again when the stream closes later.
+    client.options.reconnectPeriod = 0;
+  });
   client.on("close", () => {
     clearTimeout(stableTimer);
-    if (client.disconnecting) return;
+    if (client.disconnecting || client.options.reconnectPeriod === 0) return;
     options.onOffline(explainFault(faultContext(options), cause), client.options.reconnectPeriod ?? 0);
   });
   return client;

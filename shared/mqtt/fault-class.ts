@@ -133,7 +133,8 @@ export function classifyFault(cause: FaultCause): FaultId {
   // MQTT.js gives these two no code.
   if (error.message === "connack timeout") return "timeout";
   if (error.message === "Keepalive timeout") return "keepalive";
-  return phase === "online" ? "protocol" : "other";
+  // What is left is MQTT.js's parser: the other side talks, but not MQTT as it should be.
+  return phase === "online" || phase === "mqtt" ? "protocol" : "other";
 }
 
 /** A connection that ends while TLS is being negotiated mostly ends because the port doesn't speak TLS. */

@@ -227,6 +227,8 @@ class TapStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    // First what is owed: MQTT.js's packet may be its DISCONNECT.
+    this.#flushAcks();
     this.#boundary.feed(chunk);
     this.#socket.write(chunk, done);
     this.#flushAcks();
