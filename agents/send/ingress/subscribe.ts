@@ -69,7 +69,11 @@ export function startSubscribe(
   });
 
   const subscribe = (session: BrokerSession) => {
-    const topics = Object.fromEntries(config.topics.map(({ filter, qos }) => [filter, { qos }]));
+    // Of MQTT 5: the retain flag as the publisher set it, and what is retained only with a new subscription, so that a
+    // reconnect does not carry all of it over again [MQTT5 3.8.3.1]. MQTT 3.1.1 has neither.
+    const topics = Object.fromEntries(
+      config.topics.map(({ filter, qos }) => [filter, { qos, rap: true, rh: 1 as const }]),
+    );
     client.subscribe(topics, (error, granted) => {
       const refused = (granted ?? []).filter(({ qos }) => (qos as number) >= 0x80).map(({ topic }) => topic);
       if (error || refused.length > 0) {
