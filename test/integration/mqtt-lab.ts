@@ -102,7 +102,10 @@ export async function startMosquitto<Name extends string>(
       lines.push(`keyfile ${write(`${name}.key`, options.server.key)}`);
     }
     if (options.clientAuthority) {
-      lines.push(`cafile ${write(`${name}.ca.pem`, options.clientAuthority.certificate)}`, "require_certificate true");
+      lines.push(
+        `cafile ${write(`${name}.ca.pem`, options.clientAuthority.certificate)}`,
+        "require_certificate true",
+      );
     }
     if (options.login) lines.push(`password_file ${await writePasswords(directory, name, options.login)}`);
     lines.push(`allow_anonymous ${options.login ? "false" : "true"}`, ...(options.lines ?? []));
@@ -130,9 +133,16 @@ export async function startMosquitto<Name extends string>(
   };
 }
 
-async function writePasswords(directory: string, name: string, login: readonly [string, string]): Promise<string> {
+async function writePasswords(
+  directory: string,
+  name: string,
+  login: readonly [string, string],
+): Promise<string> {
   const file = join(directory, `${name}.passwords`);
-  const made = Bun.spawn(["mosquitto_passwd", "-b", "-c", file, ...login], { stdout: "ignore", stderr: "ignore" });
+  const made = Bun.spawn(["mosquitto_passwd", "-b", "-c", file, ...login], {
+    stdout: "ignore",
+    stderr: "ignore",
+  });
   if ((await made.exited) !== 0) throw new Error("mosquitto_passwd failed");
   return file;
 }
