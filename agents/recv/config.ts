@@ -60,7 +60,9 @@ export type RecvConfig = SharedConfig & {
 const BUFFER_BYTES_MAX = 17_179_869_184;
 
 const udpPath = table({
-  name: name().optional().describe('Name of the path in logs and counters. Default: "path-1", "path-2", …'),
+  name: name()
+    .optional()
+    .describe('Name of the path in logs and counters. Default: "path-1", "path-2" and so on.'),
   type: z.literal("udp").describe("UDP datagrams."),
   address: address(1, "0.0.0.0:14550").describe(
     "What is bound: an address of this machine, 0.0.0.0 or [::] for all.",
@@ -153,13 +155,15 @@ function checkTogether(review: Review, recv: Partially<RecvTable>): void {
     paths.map((entry, index) => ({ path: ["link", "path", index, "address"], value: entry?.address })),
   );
   review.requireOrder(
-    ["link"],
-    ["degraded_after_ms", recv.link?.degraded_after_ms],
-    ["down_after_ms", recv.link?.down_after_ms],
+    { path: ["link", "degraded_after_ms"], value: recv.link?.degraded_after_ms },
+    { path: ["link", "down_after_ms"], value: recv.link?.down_after_ms },
   );
-  const message: [string, number | undefined] = ["message_bytes_max", recv.limits?.message_bytes_max];
-  review.requireOrder(["limits"], message, ["spool.bytes_max", recv.spool?.bytes_max]);
-  review.requireOrder(["limits"], message, ["link.assembly_bytes_max", recv.link?.assembly_bytes_max]);
+  const message = { path: ["limits", "message_bytes_max"], value: recv.limits?.message_bytes_max };
+  review.requireOrder(message, { path: ["spool", "bytes_max"], value: recv.spool?.bytes_max });
+  review.requireOrder(message, {
+    path: ["link", "assembly_bytes_max"],
+    value: recv.link?.assembly_bytes_max,
+  });
 }
 
 function toLink(link: RecvTable["link"], key: Secret<Uint8Array>): RecvConfig["link"] {

@@ -55,7 +55,9 @@ function listProfiles(review: Review, directory: string): string[] {
   try {
     names = readdirSync(directory).filter((name) => name.endsWith(".toml") && !name.startsWith("."));
   } catch (error) {
-    review.add(["targets"], `${directory} ${explainFileError(error)}`, ALLOWED);
+    const isFile = error instanceof Error && "code" in error && error.code === "ENOTDIR";
+    const problem = isFile ? "is not a directory" : explainFileError(error);
+    review.add(["targets"], `${directory} ${problem}`, ALLOWED);
     return [];
   }
   if (names.length === 0) review.add(["targets"], `${directory} holds no profile`, ALLOWED);

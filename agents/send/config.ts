@@ -62,7 +62,9 @@ export type SendConfig = SharedConfig & {
 };
 
 const udpPath = table({
-  name: name().optional().describe('Name of the path in logs and counters. Default: "path-1", "path-2", …'),
+  name: name()
+    .optional()
+    .describe('Name of the path in logs and counters. Default: "path-1", "path-2" and so on.'),
   type: z.literal("udp").describe("UDP datagrams."),
   endpoint: endpoint().describe("Where the datagrams go: the receiver, or the diode's own input."),
   rate_mbit_per_second: decimalNumber(0.0096, 10_000)
@@ -167,9 +169,8 @@ function checkTogether(review: Review, send: Partially<SendTable>): void {
     (send.filter ?? []).map((filter, index) => ({ path: ["filter", index, "name"], value: filter?.name })),
   );
   review.requireOrder(
-    ["limits"],
-    ["message_bytes_max", send.limits?.message_bytes_max],
-    ["journal.bytes_max", send.journal?.bytes_max],
+    { path: ["limits", "message_bytes_max"], value: send.limits?.message_bytes_max },
+    { path: ["journal", "bytes_max"], value: send.journal?.bytes_max },
   );
 }
 

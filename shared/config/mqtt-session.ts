@@ -74,9 +74,8 @@ type SessionTable = z.output<typeof sessionTable>;
 /** Checks the session keys of the table at `at` against each other and reads their files; notes every fault. */
 export function loadSession(review: Review, at: KeyPath, session: Partially<SessionTable>): SessionMaterial {
   review.requireOrder(
-    at,
-    ["reconnect_min_ms", session.reconnect_min_ms],
-    ["reconnect_max_ms", session.reconnect_max_ms],
+    { path: [...at, "reconnect_min_ms"], value: session.reconnect_min_ms },
+    { path: [...at, "reconnect_max_ms"], value: session.reconnect_max_ms },
   );
   return { password: loadPassword(review, at, session), tls: loadSessionTls(review, at, session) };
 }

@@ -12,15 +12,21 @@ export function findNearestName(name: string, known: readonly string[]): string 
   let nearestDistance = Number.POSITIVE_INFINITY;
   const folded = foldName(name);
   for (const candidate of known) {
-    const candidateDistance = distance(folded, foldName(candidate));
+    const candidateDistance = measureDistance(folded, foldName(candidate));
     if (candidateDistance < nearestDistance) {
       nearest = candidate;
       nearestDistance = candidateDistance;
     }
   }
   // Two letters in the wrong order count as two changes, and that is the most common slip of all.
-  const limit = name.length < 3 ? 1 : Math.max(2, Math.floor(name.length / 3));
+  const limit = folded.length < 3 ? 1 : Math.max(2, Math.floor(folded.length / 3));
   return nearestDistance <= limit ? nearest : undefined;
+}
+
+// A name and its beginning are near whatever the rest: "key" for "key_file", "warning" for "warn".
+function measureDistance(a: string, b: string): number {
+  const [short, long] = a.length < b.length ? [a, b] : [b, a];
+  return short.length >= 3 && long.startsWith(short) ? Math.min(1, distance(a, b)) : distance(a, b);
 }
 
 // "Key-File", "keyFile" and "key_file" are the same word to the person who typed it.

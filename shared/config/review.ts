@@ -3,8 +3,8 @@
 
 import { dirname, resolve } from "node:path";
 import type { Fault, Problem } from "./fault.ts";
-import type { KeyPath } from "./key-path.ts";
-import { makeFault } from "./schema-faults.ts";
+import { formatKeyPath, type KeyPath } from "./key-path.ts";
+import { makeFault, readValue } from "./schema-faults.ts";
 import type { Secret } from "./secret.ts";
 import type { SecretRead } from "./secret-file.ts";
 import { quoteText } from "./show-value.ts";
@@ -65,12 +65,22 @@ export class Review {
     }
   }
 
-  /** Reports a pair of numbers that is in the wrong order. */
-  requireOrder(table: KeyPath, low: [string, number | undefined], high: [string, number | undefined]): void {
-    if (low[1] === undefined || high[1] === undefined || low[1] <= high[1]) return;
-    this.add([...table, low[0]], `is ${low[1]}, over ${high[0]}`, `must be at most ${high[1]}`);
+  /** Reports a pair of numbers in the wrong order: at the lower one, unless only the other is in the file. */
+  requireOrder(low: Limit, high: Limit): void {
+    if (low.value === undefined || high.value === undefined || low.value <= high.value) return;
+    const isWritten = (path: KeyPath) => readValue(this.document, path) !== undefined;
+    if (isWritten(low.path) || !isWritten(high.path)) {
+      const problem = `is ${low.value}, over ${formatKeyPath(high.path)}`;
+      this.add(low.path, problem, `must be at most ${high.value}`);
+    } else {
+      const problem = `is ${high.value}, under ${formatKeyPath(low.path)}`;
+      this.add(high.path, problem, `must be at least ${low.value}`);
+    }
   }
 }
+
+/** A number and its place; undefined when it has a fault of its own. */
+export type Limit = { readonly path: KeyPath; readonly value: number | undefined };
 
 export function resolveBeside(file: string, path: string): string {
   return resolve(dirname(file), path);

@@ -23,7 +23,9 @@ export function readToml(file: string): ParsedToml {
   return read.ok ? parseToml(file, read.text) : read;
 }
 
-export function parseToml(file: string, text: string): ParsedToml {
+export function parseToml(file: string, textRead: string): ParsedToml {
+  // @iarna/toml takes no comment that ends with CRLF. TOML lets a parser take either newline for the other.
+  const text = textRead.replaceAll("\r\n", "\n");
   try {
     // The locator goes first: its errors point at the culprit, those of the value parser often behind it.
     const locate = createLocator(text);

@@ -1,0 +1,30 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { loadRecvConfig } from "../../../agents/recv/config.ts";
+import { loadSendConfig } from "../../../agents/send/config.ts";
+import { formatFault } from "../../../shared/config/fault.ts";
+import { encodeLinkKey } from "../../../shared/config/link-key.ts";
+import { CertificateAuthority } from "../../support/certificates.ts";
+import { Workspace } from "../../support/workspace.ts";
+
+// The examples name keys and certificates that each site makes itself; here they are made for the test.
+const workspace = new Workspace("examples");
+beforeAll(async () => {
+  cpSync(join(import.meta.dir, "../../../examples"), workspace.directory, { recursive: true });
+  workspace.write("link.key", encodeLinkKey(new Uint8Array(32).fill(7)));
+  const authority = await CertificateAuthority.create(workspace.path("targets.d"), "hq-ca");
+  await authority.issue("plant-7", { usage: "client" });
+});
+afterAll(() => workspace.remove());
+
+test("loadSendConfig() takes examples/send.toml", () => {
+  const loaded = loadSendConfig(workspace.path("send.toml"), {});
+  expect(loaded.ok ? [] : loaded.faults.map(formatFault)).toEqual([]);
+});
+
+test("loadRecvConfig() takes examples/recv.toml and its profiles", () => {
+  const loaded = loadRecvConfig(workspace.path("recv.toml"), {});
+  expect(loaded.ok ? [] : loaded.faults.map(formatFault)).toEqual([]);
+  expect(loaded.ok && loaded.config.profiles.map(({ name }) => name)).toEqual(["dashboard", "hq"]);
+});
