@@ -12,6 +12,8 @@ export type ClientWishes = {
   readonly tls?: { readonly caFile: string; readonly client?: CertificateFiles };
   readonly username?: string;
   readonly password?: string;
+  /** Keeps its session at the broker under this client id, so that nothing is missed while either is away. */
+  readonly session?: string;
 };
 
 export type Received = {
@@ -26,12 +28,15 @@ export type Received = {
 const WINDOW = 100;
 
 function connect(wishes: ClientWishes): Promise<MqttClient> {
-  const { tls, version = 5, username, password } = wishes;
+  const { tls, version = 5, username, password, session } = wishes;
   const options: IClientOptions = {
     protocolVersion: version,
     connectTimeout: 10_000,
+    reconnectPeriod: 50,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
+    ...(session === undefined ? {} : { clientId: session, clean: false }),
+    ...(session === undefined || version === 4 ? {} : { properties: { sessionExpiryInterval: 3600 } }),
   };
   if (tls === undefined) return connectAsync(`mqtt://127.0.0.1:${wishes.port}`, options);
   options.ca = readFileSync(tls.caFile);

@@ -30,3 +30,12 @@ export function findFirstDifference(payloads: readonly Buffer[], count: number):
   }
   return undefined;
 }
+
+/** Each number once, at its first arrival: QoS 1 may deliver again what was not acknowledged when the line broke. */
+export function firstArrivals(payloads: readonly Buffer[]): Buffer[] {
+  const seen = new Set<number>();
+  return payloads.filter((payload) => {
+    const number = payload.readUInt32BE();
+    return !seen.has(number) && seen.add(number);
+  });
+}
