@@ -13,6 +13,9 @@ type Issue = z.core.$ZodIssue;
 /** A path of the document that the schema refused: nothing under it can be relied on. */
 export type Refusal = { readonly path: KeyPath; readonly fault: Fault };
 
+/** Of one table. One issue holds all of them, however many. */
+const UNKNOWN_KEYS_MAX = 100;
+
 export function explainIssues(document: TomlDocument, issues: readonly Issue[]): Refusal[] {
   const refusals: Refusal[] = [];
   const seen = new Set<string>();
@@ -45,7 +48,9 @@ function explainIssue(document: TomlDocument, issue: Issue, parent: KeyPath): Re
   const path = [...parent, ...toKeyPath(issue.path)];
   if (issue.code === "unrecognized_keys") {
     const known = issue.message.split(", ");
-    return issue.keys.map((key) => explainUnknownKey(document, [...path, key], key, known));
+    return issue.keys
+      .slice(0, UNKNOWN_KEYS_MAX)
+      .map((key) => explainUnknownKey(document, [...path, key], key, known));
   }
   if (issue.code === "invalid_union" && issue.discriminator === undefined) {
     const branch = issue.errors.find((issues) => !issues.some(isWrongKind));

@@ -21,6 +21,9 @@ export type Validated<T> = {
   readonly partial: Partially<T>;
 };
 
+/** Of one file. Nobody reads more, and a file of 1 MiB can have 100,000. */
+const FAULTS_MAX = 1000;
+
 export function validate<T extends z.ZodType>(schema: T, document: TomlDocument): Validated<z.output<T>> {
   let parsed: unknown;
   // A check that runs even after faults is the way to see what the schema made of the good keys.
@@ -35,8 +38,10 @@ export function validate<T extends z.ZodType>(schema: T, document: TomlDocument)
   if (result.success) {
     return { faults: [], value: result.data, partial: result.data as Partially<z.output<T>> };
   }
-  const refusals = explainIssues(document, result.error.issues);
-  let partial: unknown = parsed ?? {};
+  const { issues } = result.error;
+  const refusals = explainIssues(document, issues.slice(0, FAULTS_MAX));
+  // With that many faults the file is not a configuration of ours, and cutting each out would take for ever.
+  let partial: unknown = issues.length <= FAULTS_MAX ? parsed : {};
   for (const { path } of refusals) partial = removeValue(partial, discardedPath(path));
   return {
     faults: refusals.map((refusal) => refusal.fault),

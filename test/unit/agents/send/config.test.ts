@@ -570,3 +570,62 @@ test("loadSendConfig() names a missing file as it was given", () => {
     "no/such.toml:1:1: file: does not exist; must be a readable TOML file of at most 1048576 bytes",
   ]);
 });
+
+const FLOODS: [what: string, text: string][] = [
+  ["unknown keys", Array.from({ length: 80_000 }, (_, number) => `k${number} = 1\n`).join("")],
+  ["wrong elements", GOOD.replace('["plant/#"]', `[${"1,".repeat(300_000)}]`)],
+  ["tables", "[[source]]\n".repeat(80_000)],
+  ["inline tables", GOOD.replace('["plant/#"]', `[${"{x=1},".repeat(100_000)}]`)],
+];
+test.each(FLOODS)(
+  "loadSendConfig() refuses a file full of %s within seconds and with at most 10,000 lines",
+  (_, text) => {
+    const startMs = performance.now();
+    const { length } = faults(text);
+    expect(length).toBeGreaterThan(0);
+    expect(length).toBeLessThan(10_000);
+    expect(performance.now() - startMs).toBeLessThan(5000);
+  },
+);
+
+test("loadSendConfig() refuses a value of every wrong kind in every place and never throws", () => {
+  const full = `${GOOD}username = "joe"
+password_file = "password"
+qos = 1
+[source.tls]
+ca_file = "ca.pem"
+alpn = ["mqtt"]
+[[filter]]
+name = "f"
+drop = "a"
+[admin]
+address = "127.0.0.1:1"
+token_file = "token"
+[log]
+level = "info"
+[stop]
+grace_seconds = 1
+`;
+  const lines = full.split("\n");
+  for (const [index, line] of lines.entries()) {
+    const [key] = line.split(" = ");
+    if (!line.includes(" = ")) continue;
+    for (const value of [
+      "-1",
+      "1.5",
+      "true",
+      "[[]]",
+      "{ x = 1 }",
+      "[{ type = 1 }]",
+      "1979-05-27T07:32:00Z",
+      '"\\u0000"',
+      "-inf",
+    ]) {
+      const text = lines.with(index, `${key} = ${value}`).join("\n");
+      const printed = faults(text);
+      const own = printed.some((fault) => fault.startsWith(`send.toml:${index + 1}:`));
+      expect(own ? "" : `${key} = ${value}: ${printed.join("\n")}`).toBe("");
+      expect(printed.join()).not.toMatch(/undefined|\[object|[Ii]nvalid input/);
+    }
+  }
+});
