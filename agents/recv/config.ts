@@ -14,15 +14,9 @@ import {
 } from "../../shared/config/agent-tables.ts";
 import type { Endpoint } from "../../shared/config/endpoint.ts";
 import { address, name, path, wholeNumber } from "../../shared/config/leaf.ts";
-import {
-  chooseClock,
-  type Loaded,
-  type LoadOptions,
-  loadLinkKey,
-  refuse,
-} from "../../shared/config/loaded.ts";
+import { chooseClock, type Loaded, type LoadOptions, refuse } from "../../shared/config/loaded.ts";
 import { type Environment, Review } from "../../shared/config/review.ts";
-import type { Secret } from "../../shared/config/secret.ts";
+import { type LinkKeys, loadSealing, sealingShape } from "../../shared/config/sealing.ts";
 import { table, tables, typedTable } from "../../shared/config/table.ts";
 import { readToml } from "../../shared/config/toml.ts";
 import { type Partially, validate } from "../../shared/config/validate.ts";
@@ -37,9 +31,8 @@ export type RecvPath = {
 };
 
 export type RecvConfig = SharedConfig & {
-  readonly link: {
+  readonly link: LinkKeys & {
     readonly id: string;
-    readonly key: Secret<Uint8Array>;
     readonly patienceMs: number;
     readonly assemblyBytesMax: number;
     readonly holdBytesMax: number;
@@ -76,7 +69,7 @@ export const recvSchema = table({
   targets: path().describe("Directory with one TOML profile for each target."),
   link: table({
     id: name().describe("Name of the link, the same on both sides."),
-    key_file: path().describe("Key file of the link, the same on both sides; `keygen` makes one."),
+    ...sealingShape(),
     patience_ms: wholeNumber(10, 600_000)
       .default(1000)
       .describe("How long a missing message is waited for before it is booked as lost."),
@@ -117,7 +110,7 @@ export function loadRecvConfig(
   if (!parsed.ok) return refuse([parsed.fault]);
   const { value, partial, faults } = validate(recvSchema, parsed.document);
   const review = new Review(parsed.document, environment, chooseClock(options));
-  const key = loadLinkKey(review, ["link", "key_file"], partial.link?.key_file);
+  const sealing = partial.link === undefined ? undefined : loadSealing(review, partial.link);
   const token = loadAdmin(review, partial.admin);
   checkTogether(review, partial);
   const { targets } = partial;
@@ -126,12 +119,13 @@ export function loadRecvConfig(
       ? { profiles: [], files: [], faults: [] }
       : loadProfiles(review, review.resolve(targets), showBeside(file, targets));
   const all = [...faults, ...review.faults, ...loaded.faults];
-  if (value === undefined || key === undefined || all.length > 0) return refuse(all, [file, ...loaded.files]);
+  if (value === undefined || sealing === undefined || all.length > 0)
+    return refuse(all, [file, ...loaded.files]);
   return {
     ok: true,
     config: {
       ...toShared(review, value, token),
-      link: toLink(value.link, key),
+      link: toLink(value.link, sealing),
       spool: {
         directory: review.resolve(value.spool.directory),
         bytesMax: value.spool.bytes_max,
@@ -166,10 +160,10 @@ function checkTogether(review: Review, recv: Partially<RecvTable>): void {
   });
 }
 
-function toLink(link: RecvTable["link"], key: Secret<Uint8Array>): RecvConfig["link"] {
+function toLink(link: RecvTable["link"], sealing: LinkKeys): RecvConfig["link"] {
   return {
     id: link.id,
-    key,
+    ...sealing,
     patienceMs: link.patience_ms,
     assemblyBytesMax: link.assembly_bytes_max,
     holdBytesMax: link.hold_bytes_max,

@@ -1,8 +1,10 @@
 // From the link to the spool: decodes what the receiver delivers, books gaps and skips, and keeps all of it, with the
 // link's state, in one transaction a turn. Refuses contents that do not parse: their sequences are lost by name.
 import type { Counters } from "../../shared/counters.ts";
-import { decodeContent } from "../../shared/framing/content.ts";
+import { ContentWriter, decodeContent } from "../../shared/framing/content.ts";
+import type { Filled } from "./link/gaps.ts";
 import type { Delivery, Gap } from "./link/order.ts";
+import type { Joined } from "./link/parts.ts";
 import type { GapReason } from "./link/receiver.ts";
 import type { LinkState } from "./link/session.ts";
 import { messagesAfter, type NewContent, type Spool } from "./spool.ts";
@@ -17,6 +19,7 @@ export class SpoolIntake {
   #waiting: NewContent[] = [];
   #waitingBytes = 0;
   #dirty = false;
+  readonly #lastTopics = new Map<number, string>();
 
   constructor(spool: Spool, counters: Counters, state: () => LinkState) {
     this.#spool = spool;
@@ -24,9 +27,9 @@ export class SpoolIntake {
     this.#state = state;
   }
 
-  /** True when flush() has something to keep. */
-  get dirty(): boolean {
-    return this.#dirty;
+  /** The link's state has changed: flush() is to keep it even if nothing else comes. */
+  touch(): void {
+    this.#dirty = true;
   }
 
   deliver(stream: number, { first, count, skip, content }: Delivery): void {
@@ -45,14 +48,56 @@ export class SpoolIntake {
       at += size;
     }
     this.#counters.add("link/accepted", messages.length);
-    if (messages.length === 0) return;
-    this.#waiting.push({ stream, first, count, skip, content, messages });
-    this.#waitingBytes += content.length;
+    const newest = messages.at(-1);
+    if (newest === undefined) return;
+    this.#state().gaps.noteAfter(stream, messages[0]?.topic ?? "");
+    this.#lastTopics.set(stream, newest.topic);
+    this.#push({ stream, first, count, skip, content, messages });
   }
 
-  gap(gap: Gap, reason: GapReason): void {
+  /** What a gap lacked came after all: it is delivered now, behind what came in between. */
+  recover(stream: number, joined: Joined, range: Filled): void {
+    this.#dirty = true;
+    const frames = decodeContent(joined.content, joined.count);
+    if (frames === undefined) return; // lost it was, and lost it stays
+    const writer = new ContentWriter();
+    let at = joined.first;
+    let skipped = 0;
+    for (const frame of frames) {
+      const size = frame.type === "skip" ? frame.count : 1;
+      const fresh = Math.min(at + size, range.end) - Math.max(at, range.first);
+      at += size;
+      if (fresh <= 0) continue;
+      if (frame.type === "message") writer.addMessage(frame.message);
+      else {
+        this.#counters.add(`link/skipped/${frame.reason}`, fresh);
+        skipped += fresh;
+      }
+    }
+    const count = writer.count;
+    this.#counters.add(`link/lost/${range.reason}`, -(count + skipped));
+    this.#counters.add("link/accepted", count);
+    this.#counters.add("link/recovered", count);
+    if (count === 0) return;
+    const content = writer.take();
+    const messages = messagesAfter(decodeContent(content, count) ?? [], 0);
+    this.#push({ stream, first: range.first, count, skip: 0, content, messages });
+  }
+
+  gap(stream: number, gap: Gap, reason: GapReason, nowMs: number): void {
     this.#dirty = true;
     this.#counters.add(`link/lost/${reason}`, gap.count);
+    const { first, count } = gap;
+    const before = this.#lastTopics.get(stream);
+    this.#state().gaps.add({
+      stream,
+      first,
+      end: first + count,
+      atMs: nowMs,
+      reason,
+      before,
+      after: undefined,
+    });
   }
 
   /** Keeps what waits. Throws what the disk says; then it waits on, up to a bound. */
@@ -66,6 +111,11 @@ export class SpoolIntake {
     this.#waiting = [];
     this.#waitingBytes = 0;
     this.#dirty = false;
+  }
+
+  #push(content: NewContent): void {
+    this.#waiting.push(content);
+    this.#waitingBytes += content.content.length;
   }
 
   #bound(): void {

@@ -9,7 +9,7 @@ import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
-import { createLog } from "../../shared/log.ts";
+import { createLog, type Logger } from "../../shared/log.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
 import { RecvAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
@@ -37,12 +37,23 @@ const TABLE: CommandTable = {
   ],
 };
 
-async function runAgent(config: RecvConfig): Promise<ExitStatus> {
+/** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
+function reloadKeys(file: string, agent: RecvAgent, log: Logger): void {
+  const loaded = loadRecvConfig(file, process.env, { expiredCertificates: "allow" });
+  if (!loaded.ok) {
+    log.error(
+      { faults: loaded.faults.length },
+      `cannot read the keys again: ${formatFaults(loaded.faults).trim()}`,
+    );
+    return;
+  }
+  agent.setKeys(loaded.config.link.keys.map((key) => key.reveal()));
+  log.info({ keyIds: showKeyIds(loaded.config) }, "link keys read again; other changes need a restart");
+}
+
+async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "recv", level: config.log.level, file: config.log.file });
-  log.info(
-    { version, commit, link: config.link.id, keyId: showKeyId(config.link.key.reveal()) },
-    "tidegate-recv starts",
-  );
+  log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-recv starts");
   try {
     const agent = await RecvAgent.start(config, {
       log,
@@ -59,6 +70,7 @@ async function runAgent(config: RecvConfig): Promise<ExitStatus> {
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
+    process.on("SIGHUP", () => reloadKeys(file, agent, log));
     const signal = await waitForSignal();
     log.info(
       { signal, graceSeconds: config.stop.graceSeconds },
@@ -98,14 +110,14 @@ async function main(): Promise<ExitStatus> {
     process.stderr.write(formatFaults(loaded.faults));
     return EXIT.config;
   }
-  if (isRun) return runAgent(loaded.config);
+  if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   return line.name === "check" ? check(loaded.config) : showStatus(loaded.config, line.values);
 }
 
 function check(config: RecvConfig): ExitStatus {
   const { link, profiles } = config;
   return print(
-    `configuration is fine: link ${link.id}, key id ${showKeyId(link.key.reveal())}, ${count(link.paths.length, "path")}, ${count(profiles.length, "target")}\n`,
+    `configuration is fine: link ${link.id}, ${describeSealing(config)}, ${count(link.paths.length, "path")}, ${count(profiles.length, "target")}\n`,
   );
 }
 
@@ -123,6 +135,15 @@ async function showStatus(config: RecvConfig, values: CommandValues): Promise<Ex
   }
   if (values.json) return print(`${JSON.stringify(result.status, null, 2)}\n`);
   return print(formatRecvStatus(result.status as RecvStatus));
+}
+
+function showKeyIds(config: RecvConfig): string[] {
+  return config.link.keys.map((key) => showKeyId(key.reveal()));
+}
+
+function describeSealing(config: RecvConfig): string {
+  const ids = showKeyIds(config);
+  return ids.length === 0 ? "not sealed" : `key id ${ids.join(" and ")}`;
 }
 
 function showKeyId(key: Uint8Array): string {

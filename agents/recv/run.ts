@@ -4,11 +4,10 @@
 import { Counters } from "../../shared/counters.ts";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
+import { openBlockLog } from "../../shared/store/block-log.ts";
 import type { RecvConfig } from "./config.ts";
-import { SpoolIntake } from "./intake.ts";
-import { linkLedger } from "./ledger.ts";
-import { CLOCK_WARNING_MS, LinkHealth } from "./link/health.ts";
-import { Receiver } from "./link/receiver.ts";
+import { RecvCore } from "./core.ts";
+import { CLOCK_WARNING_MS } from "./link/health.ts";
 import { openUdpReceiver, type UdpReceiver } from "./link/udp-path.ts";
 import { Spool } from "./spool.ts";
 import type { RecvFigures } from "./status.ts";
@@ -29,11 +28,8 @@ export class RecvAgent {
   readonly #config: RecvConfig;
   readonly #rim: Rim;
   readonly #startedMs: number;
-  readonly #counters = new Counters();
+  readonly #core: RecvCore;
   readonly #spool: Spool;
-  readonly #receiver: Receiver;
-  readonly #intake: SpoolIntake;
-  readonly #health: LinkHealth;
   readonly #desk: TargetDesk;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
   #paths: BoundPath[] = [];
@@ -56,35 +52,26 @@ export class RecvAgent {
     this.#rim = rim;
     this.#startedMs = rim.clock();
     const { directory, durability, bytesMax } = config.spool;
-    this.#spool = Spool.open(directory, durability, bytesMax);
-    for (const [name, value] of this.#spool.loadCounters("counter.")) this.#counters.set(name, value);
-    this.#health = new LinkHealth(config.link);
-    const { id: linkId, patienceMs, assemblyBytesMax, holdBytesMax } = config.link;
-    const contentBytesMax = config.limits.messageBytesMax + CONTENT_OVERHEAD_BYTES;
-    const linkKeys = [config.link.key.reveal()];
-    const options = { linkId, linkKeys, patienceMs, assemblyBytesMax, holdBytesMax, contentBytesMax };
-    this.#receiver = new Receiver(options, this.#spool.loadLinkState(), {
-      deliver: (stream, delivery) => {
-        this.#intake.deliver(stream, delivery);
-        this.#scheduleFlush();
-      },
-      gap: (stream, gap, reason) => {
-        this.#intake.gap(gap, reason);
-        this.#noteGap(stream, gap.first, gap.count, reason);
-        this.#scheduleFlush();
-      },
+    this.#spool = new Spool(openBlockLog(directory, "spool.db", durability), bytesMax);
+    const { link } = config;
+    const options = {
+      ...link,
+      linkId: link.id,
+      linkKeys: link.keys.map((key) => key.reveal()),
+      contentBytesMax: config.limits.messageBytesMax + CONTENT_OVERHEAD_BYTES,
+    };
+    this.#core = new RecvCore(options, this.#spool, {
+      dirty: () => this.#scheduleFlush(),
+      gap: (stream, { first, count }, reason) => this.#noteGap(stream, first, count, reason),
+      recovered: (stream, first, end) => this.#noteRecovered(stream, first, end),
       heartbeat: (heartbeat) => this.#noteHeartbeat(heartbeat),
       journalChanged: (journalId, retired) => this.#noteJournal(journalId, retired),
-      epochChanged: (epoch) => {
-        this.#counters.add("link/sender_restarts");
-        rim.log.info({ epoch: epoch.toString(16) }, "the send agent was started again");
-      },
-      restored: (symbols) => this.#counters.add("link/restored_symbols", symbols),
+      epochChanged: (epoch) =>
+        rim.log.info({ epoch: epoch.toString(16) }, "the send agent was started again"),
       refused: (reason, path, count) => this.#noteRefused(reason, path, count),
     });
-    this.#intake = new SpoolIntake(this.#spool, this.#counters, () => this.#receiver.state);
     const targets = config.profiles.map((profile) => startMqttTarget(profile, rim));
-    const accepted = () => this.#counters.get("link/accepted");
+    const accepted = () => this.#core.counters.get("link/accepted");
     this.#desk = new TargetDesk(this.#spool, targets, accepted, () => rim.clock());
   }
 
@@ -98,7 +85,7 @@ export class RecvAgent {
         (datagram) => {
           counters.add("datagrams");
           counters.add("bytes", datagram.length);
-          this.#receiver.receive(datagram, index, this.#rim.clock());
+          this.#core.receive(datagram, index, this.#rim.clock());
         },
         (error) =>
           log.error(
@@ -146,18 +133,18 @@ export class RecvAgent {
     const left = Math.max(200, deadline - this.#rim.clock());
     await Promise.all(this.#desk.targets.map((target) => target.close(left)));
     this.#save();
-    this.#spool.close();
+    this.#core.close();
     return idle;
   }
 
+  /** Takes other link keys without a restart. */
+  setKeys(linkKeys: readonly Uint8Array[]): void {
+    this.#core.setKeys(linkKeys);
+  }
+
   figures(): RecvFigures {
-    const last = this.#health.last;
-    const expected = this.#receiver.state.expected;
-    let awaited = 0;
-    for (const stream of last?.heartbeat.streams ?? []) {
-      awaited += Math.max(0, stream.sent - (expected.get(stream.stream) ?? 0));
-    }
-    const { journalId, epoch } = this.#receiver.state;
+    const { health, counters, ledger, state, waitingBytes } = this.#core;
+    const { journalId, epoch, expected, gaps } = state;
     return {
       linkId: this.#config.link.id,
       startedMs: this.#startedMs,
@@ -165,13 +152,14 @@ export class RecvAgent {
       problem: this.#problem,
       journalId: journalId?.toString(16).padStart(16, "0"),
       epoch: epoch.toString(16).padStart(16, "0"),
-      health: this.#health,
+      health,
+      gaps: { count: gaps.count, sequences: gaps.sequences, closed: gaps.closed },
       streams: [...expected].map(([stream, next]) => ({ stream, next })),
-      waitingBytes: this.#receiver.waitingBytes,
+      waitingBytes,
       spoolBytes: this.#spool.bytes,
       spoolBytesMax: this.#config.spool.bytesMax,
-      counters: this.#counters,
-      ledger: linkLedger(this.#counters, awaited),
+      counters,
+      ledger,
       paths: this.#paths.map(({ name, socket, counters }) => {
         const { address, receiveBufferBytes } = socket;
         return { name, address, receiveBufferBytes, counters };
@@ -182,8 +170,8 @@ export class RecvAgent {
 
   #tick(): void {
     const nowMs = this.#rim.clock();
-    this.#receiver.tick(nowMs);
-    const change = this.#health.tick(nowMs);
+    this.#core.tick(nowMs);
+    const change = this.#core.health.tick(nowMs);
     if (change === undefined) return;
     const write = change.state === "up" ? this.#rim.log.info : this.#rim.log.warn;
     write.call(this.#rim.log, { link: change.state, why: change.why }, `link ${change.state}: ${change.why}`);
@@ -201,14 +189,14 @@ export class RecvAgent {
 
   #flush(): void {
     this.#guard(() => {
-      this.#intake.flush(this.#rim.clock(), this.#health.clockDifferenceMs ?? 0);
+      this.#core.flush(this.#rim.clock());
       this.#desk.wake();
     });
   }
 
   #save(): void {
     this.#guard(() => {
-      this.#intake.flush(this.#rim.clock(), this.#health.clockDifferenceMs ?? 0);
+      this.#core.flush(this.#rim.clock());
       this.#desk.save();
       for (const [target, messages] of this.#desk.bound()) {
         this.#rim.log.error(
@@ -232,9 +220,8 @@ export class RecvAgent {
     }
   }
 
-  #noteHeartbeat(heartbeat: Heartbeat): void {
-    this.#health.noteHeartbeat(heartbeat, this.#rim.clock());
-    const difference = this.#health.clockDifferenceMs ?? 0;
+  #noteHeartbeat(_heartbeat: Heartbeat): void {
+    const difference = this.#core.health.clockDifferenceMs ?? 0;
     const apart = Math.abs(difference) > CLOCK_WARNING_MS;
     if (apart && !this.#clockWarned) {
       this.#rim.log.warn(
@@ -251,8 +238,13 @@ export class RecvAgent {
       this.#rim.log.warn(range, "messages were sent before this agent first listened: they are not here");
       return;
     }
-    this.#health.noteLoss(this.#rim.clock());
     this.#rim.log.error(range, "gap: messages were lost on the link");
+  }
+
+  #noteRecovered(stream: number, first: number, end: number): void {
+    const alike = this.#limiter.allow("recovered", this.#rim.clock());
+    if (alike !== undefined)
+      this.#rim.log.info({ stream, first, last: end - 1, alike }, "what a gap lacked has come");
   }
 
   #noteJournal(journalId: bigint, retired: bigint | undefined): void {
@@ -262,11 +254,7 @@ export class RecvAgent {
   }
 
   #noteRefused(reason: string, path: number, count: number): void {
-    if (reason === "surplus") {
-      this.#counters.add("link/surplus", count);
-      return;
-    }
-    this.#counters.add(`link/refused/${reason}`, count);
+    if (reason === "surplus") return;
     this.#paths[path]?.counters.add(`refused/${reason}`, count);
     const hint = REFUSAL_HINTS[reason];
     if (hint === undefined) return;

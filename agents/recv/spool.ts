@@ -3,7 +3,8 @@
 // Bounded in bytes: past the limit the oldest contents go, and each target that had not read them books its loss.
 import { decodeContent, type Frame } from "../../shared/framing/content.ts";
 import type { Message } from "../../shared/message.ts";
-import { BlockLog, type Durability } from "../../shared/store/block-log.ts";
+import type { BlockLog } from "../../shared/store/block-log.ts";
+import { GapBook, type OpenGap } from "./link/gaps.ts";
 import { emptyLinkState, type LinkState } from "./link/session.ts";
 
 /** Decoded contents kept for the targets that are up to date. */
@@ -48,12 +49,7 @@ export class Spool {
   #hotBytes = 0;
   #lastId: number;
 
-  /** Throws an Error with a sentence for a person when the directory or the file cannot be used. */
-  static open(directory: string, durability: Durability, bytesMax: number): Spool {
-    return new Spool(BlockLog.open(directory, "spool.db", durability), bytesMax);
-  }
-
-  private constructor(log: BlockLog, bytesMax: number) {
+  constructor(log: BlockLog, bytesMax: number) {
     this.#log = log;
     this.#bytesMax = bytesMax;
     this.#lastId = log.lastId;
@@ -69,7 +65,7 @@ export class Spool {
   }
 
   loadLinkState(): LinkState {
-    const state = emptyLinkState();
+    const state: LinkState = { ...emptyLinkState(), gaps: new GapBook(readGaps(this.#log)) };
     const journalId = this.#log.value("link.journal_id");
     if (journalId === undefined) return state;
     state.journalId = BigInt(`0x${journalId}`);
@@ -158,6 +154,10 @@ export class Spool {
     this.#log.setValue("link.epoch", state.epoch.toString(16));
     for (const [stream, next] of state.expected) this.#log.setValue(`link.expected.${stream}`, String(next));
     for (const id of state.retired) this.#log.setValue(`link.retired.${id.toString(16)}`, "");
+    for (const [name, gap] of state.gaps.takeChanges()) {
+      if (gap === undefined) this.#log.deleteValue(`gap.${name}`);
+      else this.#log.setValue(`gap.${name}`, JSON.stringify(gap));
+    }
   }
 
   #coolDown(): void {
@@ -167,4 +167,12 @@ export class Spool {
       this.#hotBytes -= item.bytes;
     }
   }
+}
+
+/** The open gaps that a log holds. */
+export function readGaps(log: BlockLog): OpenGap[] {
+  return [...log.values("gap.").values()].map((text) => {
+    const { before, after, ...gap } = JSON.parse(text) as OpenGap;
+    return { ...gap, before, after };
+  });
 }

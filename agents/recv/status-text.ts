@@ -36,6 +36,11 @@ export function formatRecvStatus(status: RecvStatus): string {
     formatRows([
       ["arrived", formatCount(ledger.accepted)],
       ["lost", formatReasons(ledger.lost)],
+      ["recovered", formatCount(link.recovered)],
+      [
+        "open gaps",
+        `${formatCount(link.gaps.count)}${link.gaps.count > 0 ? ", see tidegate-recv gaps" : ""}`,
+      ],
       ["given up by the sender", formatReasons(ledger.skipped)],
       ["still awaited", formatCount(ledger.awaited)],
     ]),

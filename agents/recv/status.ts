@@ -17,6 +17,8 @@ export type RecvFigures = {
   readonly journalId: string | undefined;
   readonly epoch: string;
   readonly health: LinkHealth;
+  /** Open gaps, the sequences in them, and gaps closed because there were too many. */
+  readonly gaps: { readonly count: number; readonly sequences: number; readonly closed: number };
   readonly streams: readonly { readonly stream: number; readonly next: number }[];
   readonly waitingBytes: number;
   readonly spoolBytes: number;
@@ -50,6 +52,9 @@ export type RecvStatus = {
     readonly epoch: string | null;
     readonly streams: RecvFigures["streams"];
     readonly waitingBytes: number;
+    readonly gaps: RecvFigures["gaps"];
+    /** Messages that came after they had been booked as lost. */
+    readonly recovered: number;
     /** Symbols that were lost on the way and computed from the others: what FEC has saved. */
     readonly restoredSymbols: number;
     /** Datagrams that were not needed any more: repair of whole blocks, copies by other paths, replays. */
@@ -110,6 +115,8 @@ export function makeStatus(figures: RecvFigures, nowMs: number): RecvStatus {
       epoch: figures.journalId === undefined ? null : figures.epoch,
       streams: figures.streams,
       waitingBytes: figures.waitingBytes,
+      gaps: figures.gaps,
+      recovered: counters.get("link/recovered"),
       restoredSymbols: counters.get("link/restored_symbols"),
       surplusDatagrams: counters.get("link/surplus"),
       refused: counters.group("link/refused"),
@@ -179,8 +186,20 @@ export function createMetrics(read: () => RecvFigures, clock: () => number): Met
   metrics.counter("tidegate_recv_accepted_total", "Messages that came over the link.", [], () =>
     single(read().ledger.accepted),
   );
-  metrics.counter("tidegate_recv_lost_total", "Messages lost before the spool, by reason.", ["reason"], () =>
-    labelled("reason", read().ledger.lost),
+  metrics.gauge(
+    "tidegate_recv_lost_messages",
+    "Messages lost before the spool and not recovered, by reason.",
+    ["reason"],
+    () => labelled("reason", read().ledger.lost),
+  );
+  metrics.counter(
+    "tidegate_recv_recovered_total",
+    "Messages that came after they had been booked as lost.",
+    [],
+    () => single(read().counters.get("link/recovered")),
+  );
+  metrics.gauge("tidegate_recv_open_gaps", "Ranges that are lost and may still come.", [], () =>
+    single(read().gaps.count),
   );
   metrics.counter("tidegate_recv_skipped_total", "Sequences the sender gave up, by reason.", ["reason"], () =>
     labelled("reason", read().ledger.skipped),

@@ -13,23 +13,19 @@ import {
 } from "../../shared/config/agent-tables.ts";
 import type { Endpoint } from "../../shared/config/endpoint.ts";
 import {
+  choice,
   decimalNumber,
   endpoint,
+  flag,
   localTopicFilter,
   name,
   path,
   wholeNumber,
 } from "../../shared/config/leaf.ts";
-import {
-  chooseClock,
-  type Loaded,
-  type LoadOptions,
-  loadLinkKey,
-  refuse,
-} from "../../shared/config/loaded.ts";
+import { chooseClock, type Loaded, type LoadOptions, refuse } from "../../shared/config/loaded.ts";
 import { type Environment, Review } from "../../shared/config/review.ts";
-import type { Secret } from "../../shared/config/secret.ts";
-import { oneOrMore, table, tables, typedTable } from "../../shared/config/table.ts";
+import { type LinkKeys, loadSealing, sealingShape } from "../../shared/config/sealing.ts";
+import { list, oneOrMore, table, tables, typedTable } from "../../shared/config/table.ts";
 import { readToml } from "../../shared/config/toml.ts";
 import { type Partially, validate } from "../../shared/config/validate.ts";
 import { loadSources, type SourceConfig, sourceTable, toSource } from "./source-config.ts";
@@ -40,16 +36,21 @@ export type SendPath = {
   readonly endpoint: Endpoint;
   readonly rateMbitPerSecond: number;
   readonly queueBytesMax: number;
+  readonly bestEffort: boolean;
 };
 
 export type SendConfig = SharedConfig & {
-  readonly link: {
+  readonly link: LinkKeys & {
     readonly id: string;
-    readonly key: Secret<Uint8Array>;
     readonly datagramBytes: number;
     readonly lingerMs: number;
     readonly heartbeatMs: number;
     readonly blockBytes: number;
+    readonly repairPercent: number;
+    readonly repairSymbolsMin: number;
+    readonly interleaveBlocks: number;
+    readonly compression: "zstd" | "none";
+    readonly repeatAfterSeconds: number;
     readonly paths: readonly SendPath[];
   };
   readonly journal: {
@@ -59,6 +60,13 @@ export type SendConfig = SharedConfig & {
   };
   readonly sources: readonly SourceConfig[];
   readonly filters: readonly { readonly name: string; readonly drop: readonly string[] }[];
+  /** From the most urgent to the least; what matches none comes last, on stream 0. */
+  readonly priorities: readonly {
+    readonly name: string;
+    readonly stream: number;
+    readonly topics: readonly string[];
+  }[];
+  readonly latestOnly: readonly string[];
 };
 
 const udpPath = table({
@@ -73,12 +81,15 @@ const udpPath = table({
   queue_bytes_max: wholeNumber(65_536, 1_073_741_824)
     .default(4_194_304)
     .describe("Memory for datagrams that wait for their turn on the path."),
+  best_effort: flag()
+    .default(false)
+    .describe("Leaves out what the path is too slow for, so that it holds up no other path."),
 });
 
 export const sendSchema = table({
   link: table({
     id: name().describe("Name of the link, the same on both sides."),
-    key_file: path().describe("Key file of the link, the same on both sides; `keygen` makes one."),
+    ...sealingShape(),
     datagram_bytes: wholeNumber(200, 65_000)
       .default(1400)
       .describe("Size of the UDP payload. With its headers (28 bytes, IPv6 48) it must fit the MTU."),
@@ -91,6 +102,23 @@ export const sendSchema = table({
     block_bytes: wholeNumber(1024, 262_144)
       .default(49_152)
       .describe("A block is closed when it holds this many bytes of messages."),
+    repair_percent: wholeNumber(0, 400)
+      .default(10)
+      .describe("Repair symbols for each 100 source symbols: how many of 100 lost datagrams are restored."),
+    repair_symbols_min: wholeNumber(0, 64)
+      .default(1)
+      .describe("Repair symbols of even the smallest block. 0 leaves single datagrams without repair."),
+    interleave_blocks: wholeNumber(1, 64)
+      .default(1)
+      .describe("Blocks whose datagrams are sent in turns, so that a burst of loss is spread over them."),
+    compression: choice(["zstd", "none"])
+      .default("zstd")
+      .describe('"zstd" compresses a block where that makes it smaller.'),
+    repeat_after_seconds: wholeNumber(0, 604_800)
+      .default(0)
+      .describe(
+        "Sends everything once more after this time, in capacity that nothing else wants. 0 turns it off.",
+      ),
     path: tables("link.path", typedTable([udpPath]), 1, 16).describe(
       "The one-way paths across; all carry the same.",
     ),
@@ -116,6 +144,28 @@ export const sendSchema = table({
   )
     .default([])
     .describe("Rules for what stays in the plant. The first that matches counts."),
+  priority: tables(
+    "priority",
+    table({
+      name: name().describe("Name of the class."),
+      topics: oneOrMore("topic filters", localTopicFilter(), 256).describe(
+        "Messages with such a topic are of this class.",
+      ),
+    }),
+    0,
+    15,
+  )
+    .default([])
+    .describe(
+      "Classes that overtake what comes after them, the most urgent first. Order holds within a class. What is of none comes last.",
+    ),
+  latest_only: table({
+    topics: list("topic filters", localTopicFilter(), 1, 256).describe(
+      "While messages wait for the link, only the latest of each such topic is sent.",
+    ),
+  })
+    .optional()
+    .describe("Topics whose older values are worthless once there is a newer one."),
   ...sharedShape(),
 });
 
@@ -130,18 +180,18 @@ export function loadSendConfig(
   if (!parsed.ok) return refuse([parsed.fault]);
   const { value, partial, faults } = validate(sendSchema, parsed.document);
   const review = new Review(parsed.document, environment, chooseClock(options));
-  const key = loadLinkKey(review, ["link", "key_file"], partial.link?.key_file);
+  const sealing = partial.link === undefined ? undefined : loadSealing(review, partial.link);
   const token = loadAdmin(review, partial.admin);
   const materials = loadSources(review, partial.link?.id, partial.source ?? []);
   checkTogether(review, partial);
-  if (value === undefined || key === undefined || review.faults.length > 0) {
+  if (value === undefined || sealing === undefined || review.faults.length > 0) {
     return refuse([...faults, ...review.faults]);
   }
   return {
     ok: true,
     config: {
       ...toShared(review, value, token),
-      link: toLink(value.link, key),
+      link: toLink(value.link, sealing),
       journal: {
         directory: review.resolve(value.journal.directory),
         bytesMax: value.journal.bytes_max,
@@ -154,6 +204,12 @@ export function loadSendConfig(
         name,
         drop: typeof drop === "string" ? [drop] : drop,
       })),
+      priorities: value.priority.map(({ name, topics }, index) => ({
+        name,
+        stream: index + 1,
+        topics: typeof topics === "string" ? [topics] : topics,
+      })),
+      latestOnly: value.latest_only?.topics ?? [],
     },
   };
 }
@@ -168,26 +224,35 @@ function checkTogether(review: Review, send: Partially<SendTable>): void {
   review.requireUnique(
     (send.filter ?? []).map((filter, index) => ({ path: ["filter", index, "name"], value: filter?.name })),
   );
+  review.requireUnique(
+    (send.priority ?? []).map((entry, index) => ({ path: ["priority", index, "name"], value: entry?.name })),
+  );
   review.requireOrder(
     { path: ["limits", "message_bytes_max"], value: send.limits?.message_bytes_max },
     { path: ["journal", "bytes_max"], value: send.journal?.bytes_max },
   );
 }
 
-function toLink(link: SendTable["link"], key: Secret<Uint8Array>): SendConfig["link"] {
+function toLink(link: SendTable["link"], sealing: LinkKeys): SendConfig["link"] {
   return {
     id: link.id,
-    key,
+    ...sealing,
     datagramBytes: link.datagram_bytes,
     lingerMs: link.linger_ms,
     heartbeatMs: link.heartbeat_ms,
     blockBytes: link.block_bytes,
+    repairPercent: link.repair_percent,
+    repairSymbolsMin: link.repair_symbols_min,
+    interleaveBlocks: link.interleave_blocks,
+    compression: link.compression,
+    repeatAfterSeconds: link.repeat_after_seconds,
     paths: link.path.map((entry, index) => ({
       name: entry.name ?? defaultPathName(index),
       type: entry.type,
       endpoint: toEndpoint(entry.endpoint),
       rateMbitPerSecond: entry.rate_mbit_per_second,
       queueBytesMax: entry.queue_bytes_max,
+      bestEffort: entry.best_effort,
     })),
   };
 }

@@ -5,7 +5,6 @@ import type { Source } from "./ingress/source.ts";
 import type { Journal } from "./journal.ts";
 import type { SendLedger } from "./ledger.ts";
 import type { PathCounters } from "./link/path-queue.ts";
-import type { LinkSender } from "./link/sender.ts";
 
 export function makeHeartbeat(figures: {
   readonly nowMs: number;
@@ -13,16 +12,15 @@ export function makeHeartbeat(figures: {
   readonly intervalMs: number;
   readonly stopping: boolean;
   readonly journal: Journal;
-  readonly sender: LinkSender;
   readonly ledger: SendLedger;
   readonly sources: readonly Source[];
   readonly paths: readonly { readonly name: string; readonly counters: PathCounters }[];
   readonly counters: Counters;
 }): Heartbeat {
-  const { journal, sender, counters } = figures;
+  const { journal, counters } = figures;
   const streams = journal.streams.map((stream): HeartbeatStream => {
     const next = journal.next(stream);
-    const sent = Math.min(sender.sentSequence(stream), next);
+    const sent = journal.sent(stream);
     const oldest = Math.min(journal.oldest(stream) ?? next, next);
     return { stream, epochFirst: journal.epochFirst(stream), next, sent, oldest };
   });

@@ -7,6 +7,7 @@ import { ContentWriter } from "../../shared/framing/content.ts";
 import type { Message } from "../../shared/message.ts";
 import { matchTopic } from "../../shared/mqtt/topic.ts";
 import type { Journal, JournalRow, NewContent } from "./journal.ts";
+import type { LatestValues } from "./link/refine.ts";
 
 /** Bytes that may wait for the journal before QoS 0 is refused. */
 const WAITING_BYTES_MAX = 32 * 1024 * 1024;
@@ -15,17 +16,36 @@ const CONTENTS_PER_WRITE = 16;
 
 export type LossReason = "oversize" | "overflow" | "invalid-topic" | "invalid-property";
 
+/** Topics whose treatment is remembered. */
+const TOPICS_MAX = 50_000;
+
 export type IntakeOptions = {
+  /** Content bytes after which a block is closed. */
   readonly blockBytes: number;
   readonly messageBytesMax: number;
   readonly filters: readonly { readonly name: string; readonly drop: readonly string[] }[];
+  /** The stream of the topics that match; the first that matches counts. All others have stream 0. */
+  readonly priorities: readonly { readonly stream: number; readonly topics: readonly string[] }[];
+  /** Topics of which only the latest value matters while messages wait for the link. */
+  readonly latestOnly: readonly string[];
+};
+
+/** What is done with the messages of a topic: decided once. */
+type Treatment = {
+  readonly filter: string | undefined;
+  readonly stream: number;
+  readonly latestOnly: boolean;
+};
+/** A content with the places of the messages that a later one can overtake. */
+type Collected = NewContent & {
+  readonly latest: readonly { readonly topic: string; readonly index: number }[];
 };
 
 export type IntakeOutput = {
   /** Contents are in the journal: send them. */
   kept(rows: readonly JournalRow[]): void;
-  /** Something waits: call flush() within the linger time. */
-  waiting(): void;
+  /** Something waits: call flush() within the linger time, or at once when `full`. */
+  waiting(full: boolean): void;
   lost(source: string, reason: LossReason, topic: string, payloadBytes: number): void;
   /** The journal refuses (undefined: it takes again). */
   blocked(why: string | undefined): void;
@@ -35,18 +55,27 @@ export class Intake {
   readonly #options: IntakeOptions;
   readonly #journal: Journal;
   readonly #counters: Counters;
+  readonly #latest: LatestValues;
   readonly #output: IntakeOutput;
-  readonly #writer = new ContentWriter();
-  #closed: NewContent[] = [];
+  readonly #open = new Map<number, { writer: ContentWriter; latest: { topic: string; index: number }[] }>();
+  readonly #treatments = new Map<string, Treatment>();
+  #closed: Collected[] = [];
   #acks: (() => void)[] = [];
   #waitingBytes = 0;
   #waitingMessages = 0;
   #blocked: string | undefined;
 
-  constructor(options: IntakeOptions, journal: Journal, counters: Counters, output: IntakeOutput) {
+  constructor(
+    options: IntakeOptions,
+    journal: Journal,
+    counters: Counters,
+    latest: LatestValues,
+    output: IntakeOutput,
+  ) {
     this.#options = options;
     this.#journal = journal;
     this.#counters = counters;
+    this.#latest = latest;
     this.#output = output;
   }
 
@@ -55,36 +84,37 @@ export class Intake {
     return this.#waitingMessages;
   }
 
-  /** Takes a message from a source; `onSettled` is called once it is kept, filtered or lost: then it may be acknowledged. */
+  /**
+   * Takes a message from a source; `onSettled` is called once it is kept, filtered or lost: then it may be
+   * acknowledged.
+   */
   accept(source: string, message: Message, onSettled: () => void): void {
     this.#counters.add(`source/${source}/accepted`);
-    const rule = this.#filter(message.topic);
-    if (rule !== undefined) {
-      this.#counters.add(`source/${source}/filtered/${rule}`);
+    const { filter, stream, latestOnly } = this.#treat(message.topic);
+    if (filter !== undefined) {
+      this.#counters.add(`source/${source}/filtered/${filter}`);
       onSettled();
       return;
     }
-    if (message.payload.length > this.#options.messageBytesMax) {
-      this.#lose(source, "oversize", message.topic, message.payload.length);
-      onSettled();
-      return;
-    }
-    if (message.qos === 0 && this.#waitingBytes >= WAITING_BYTES_MAX) {
-      this.#lose(source, "overflow", message.topic, message.payload.length);
+    const loss = this.#judge(message);
+    if (loss !== undefined) {
+      this.#lose(source, loss, message.topic, message.payload.length);
       onSettled();
       return;
     }
     this.#counters.add(`source/${source}/kept`);
+    const open = this.#openContent(stream);
+    const { writer } = open;
     const size = message.payload.length + message.topic.length + 32;
-    if (this.#writer.count > 0 && this.#writer.length + size > this.#options.blockBytes) this.#close();
-    const before = this.#writer.length;
-    this.#writer.addMessage(message);
-    this.#waitingBytes += this.#writer.length - before;
+    if (writer.count > 0 && writer.length + size > this.#options.blockBytes) this.#close(stream);
+    if (latestOnly) open.latest.push({ topic: message.topic, index: writer.count });
+    const before = writer.length;
+    writer.addMessage(message);
+    this.#waitingBytes += writer.length - before;
     this.#waitingMessages++;
     this.#acks.push(onSettled);
-    if (this.#writer.length >= this.#options.blockBytes) this.#close();
-    if (this.#closed.length >= CONTENTS_PER_WRITE && this.#blocked === undefined) this.flush();
-    else this.#output.waiting();
+    if (writer.length >= this.#options.blockBytes) this.#close(stream);
+    this.#output.waiting(this.#closed.length >= CONTENTS_PER_WRITE);
   }
 
   /** Books a message that a source could not even hand over. */
@@ -99,16 +129,20 @@ export class Intake {
   }
 
   /** Keeps all that waits, then settles it. False when the journal did not take it: it waits on, unacknowledged. */
-  flush(): boolean {
-    if (this.#writer.count > 0) this.#close();
+  flush(nowMs: number): boolean {
+    for (const stream of this.#open.keys()) this.#close(stream);
     if (this.#closed.length === 0) return true;
     let rows: JournalRow[];
     try {
       if (!this.#journal.hasRoom(this.#waitingBytes))
         return this.#block("it is full and nothing in it has been sent");
-      rows = this.#journal.append(this.#closed, this.#counters.entries());
+      rows = this.#journal.append(this.#closed, this.#counters.entries(), nowMs);
     } catch (error) {
       return this.#block(error instanceof Error ? error.message : String(error));
+    }
+    for (const [i, { first, stream }] of rows.entries()) {
+      for (const { topic, index } of this.#closed[i]?.latest ?? [])
+        this.#latest.note(stream, topic, first + index);
     }
     const acks = this.#acks;
     this.#closed = [];
@@ -128,15 +162,39 @@ export class Intake {
     return false;
   }
 
-  #close(): void {
-    const count = this.#writer.count;
-    this.#closed.push({ stream: 0, count, skip: 0, content: this.#writer.take() });
+  #judge({ payload, qos }: Message): LossReason | undefined {
+    if (payload.length > this.#options.messageBytesMax) return "oversize";
+    return qos === 0 && this.#waitingBytes >= WAITING_BYTES_MAX ? "overflow" : undefined;
   }
 
-  #filter(topic: string): string | undefined {
-    for (const { name, drop } of this.#options.filters) {
-      if (drop.some((filter) => matchTopic(filter, topic))) return name;
-    }
-    return undefined;
+  #openContent(stream: number) {
+    const known = this.#open.get(stream);
+    if (known !== undefined) return known;
+    const open = { writer: new ContentWriter(), latest: [] };
+    this.#open.set(stream, open);
+    return open;
+  }
+
+  #close(stream: number): void {
+    const open = this.#open.get(stream);
+    if (open === undefined || open.writer.count === 0) return;
+    const { writer, latest } = open;
+    const count = writer.count;
+    this.#closed.push({ stream, count, skip: 0, content: writer.take(), latest });
+    open.latest = [];
+  }
+
+  #treat(topic: string): Treatment {
+    const known = this.#treatments.get(topic);
+    if (known !== undefined) return known;
+    const matches = (filters: readonly string[]) => filters.some((filter) => matchTopic(filter, topic));
+    const treatment = {
+      filter: this.#options.filters.find(({ drop }) => matches(drop))?.name,
+      stream: this.#options.priorities.find(({ topics }) => matches(topics))?.stream ?? 0,
+      latestOnly: matches(this.#options.latestOnly),
+    };
+    if (this.#treatments.size >= TOPICS_MAX) this.#treatments.clear();
+    this.#treatments.set(topic, treatment);
+    return treatment;
   }
 }

@@ -1,15 +1,16 @@
-// The journal: names the journal and the epoch, gives sequences, keeps contents until they are sent and room is needed.
-// Refuses to grow past its bytes: the caller then holds back what it has not acknowledged.
+// The journal: names the journal and the epoch, gives sequences, keeps contents until they are sent and room is needed,
+// and longer, so that they can be sent again. Refuses to grow past its bytes: the caller then holds back what it has
+// not acknowledged.
 import { ContentWriter } from "../../shared/framing/content.ts";
-import { BlockLog, type Durability, type NewRow } from "../../shared/store/block-log.ts";
+import type { SkipReason } from "../../shared/framing/reasons.ts";
+import type { BlockLog, Durability, ReadRow } from "../../shared/store/block-log.ts";
 
 /** Sequences set aside at a time when a power cut could take back what was sent already. */
 const RESERVE = 1_000_000;
 /** Rows read back, or deleted, at a time. */
-const READ_ROWS = 64;
+const ROWS = 64;
 
 export type JournalOptions = {
-  readonly directory: string;
   readonly durability: Durability;
   readonly bytesMax: number;
   readonly nowMs: number;
@@ -18,18 +19,30 @@ export type JournalOptions = {
 };
 
 export type JournalRow = {
-  readonly id: number;
   readonly stream: number;
   readonly first: number;
   readonly count: number;
   /** Sequences that carry no message: all of them in a skip, none otherwise. */
   readonly skip: number;
+  /** Messages that count as unsent until this row has left. */
+  readonly messages: number;
+  /** When it was written, this host's clock. */
+  readonly timeMs: number;
   readonly content: Uint8Array;
-  /** Messages that the disk gave back altered: the content is a skip in their place. */
-  readonly corrupt?: number;
 };
 
 export type NewContent = Pick<JournalRow, "stream" | "count" | "skip" | "content">;
+/** Messages that a row does not carry after all, by reason. */
+export type RowLosses = ReadonlyMap<SkipReason, number>;
+
+type Lane = {
+  next: number;
+  sent: number;
+  repeated: number;
+  unsentMessages: number;
+  reserved: number;
+  readonly epochFirst: number;
+};
 
 export class Journal {
   readonly journalId: bigint;
@@ -38,25 +51,10 @@ export class Journal {
   readonly unclean: boolean;
   readonly #log: BlockLog;
   readonly #options: JournalOptions;
-  readonly #next = new Map<number, number>();
-  readonly #epochFirst = new Map<number, number>();
-  readonly #reserved = new Map<number, number>();
-  #sentId: number;
-  #unsentMessages: number;
-  #savedSentId: number;
+  readonly #lanes = new Map<number, Lane>();
+  #dirty = false;
 
-  /** Throws an Error with a sentence for a person when the directory or the file cannot be used. */
-  static open(options: JournalOptions): Journal {
-    const log = BlockLog.open(options.directory, "journal.db", options.durability);
-    try {
-      return new Journal(log, options);
-    } catch (error) {
-      log.close();
-      throw error;
-    }
-  }
-
-  private constructor(log: BlockLog, options: JournalOptions) {
+  constructor(log: BlockLog, options: JournalOptions) {
     this.#log = log;
     this.#options = options;
     const id = log.value("journal_id");
@@ -67,18 +65,13 @@ export class Journal {
     const last = Number(log.value("epoch_counter") ?? "0");
     const counter = Math.min(Math.max(last + 1, Math.floor(options.nowMs / 1000)), 0xffff_ffff);
     this.epoch = (BigInt(counter) << 32n) | (options.random64() & 0xffff_ffffn);
-    for (const [stream, next] of log.values("next.")) this.#next.set(Number(stream), Number(next));
-    for (const [stream, end] of log.values("reserved.")) this.#reserved.set(Number(stream), Number(end));
-    this.#sentId = Number(log.value("sent_id") ?? "0");
-    this.#savedSentId = this.#sentId;
-    this.#unsentMessages = log.messagesAfter(this.#sentId);
+    for (const [name, next] of log.values("next.")) this.#openLane(Number(name), Number(next));
     log.writeDurably(() => {
       log.setValue("journal_id", this.journalId.toString(16).padStart(16, "0"));
       log.setValue("epoch_counter", String(counter));
       log.setValue("clean", "0");
     });
     if (this.unclean && options.durability === "os") this.#voidReserved();
-    for (const [stream, next] of this.#next) this.#epochFirst.set(stream, next);
   }
 
   /** Content bytes in the journal, sent and unsent. */
@@ -86,23 +79,25 @@ export class Journal {
     return this.#log.bytes;
   }
 
-  /** Id of the last row that was written to the link. */
-  get sentId(): number {
-    return this.#sentId;
-  }
-
   /** Messages in the journal that were not written to the link yet. */
   get unsentMessages(): number {
-    return this.#unsentMessages;
+    let sum = 0;
+    for (const lane of this.#lanes.values()) sum += lane.unsentMessages;
+    return sum;
   }
 
   get streams(): number[] {
-    return [...this.#next.keys()].sort((a, b) => a - b);
+    return [...this.#lanes.keys()].sort((a, b) => a - b);
   }
 
   /** One past the highest sequence given in the stream. */
   next(stream: number): number {
-    return this.#next.get(stream) ?? 0;
+    return this.#lanes.get(stream)?.next ?? 0;
+  }
+
+  /** One past the highest sequence of the stream that was written to the link. */
+  sent(stream: number): number {
+    return this.#lanes.get(stream)?.sent ?? 0;
   }
 
   /** The lowest sequence of the stream that the journal holds. */
@@ -111,19 +106,23 @@ export class Journal {
   }
 
   epochFirst(stream: number): number {
-    return this.#epochFirst.get(stream) ?? 0;
+    return this.#lanes.get(stream)?.epochFirst ?? 0;
   }
 
   counters(): Map<string, number> {
     return new Map([...this.#log.values("counter.")].map(([name, value]) => [name, Number(value)]));
   }
 
-  /** True when contents of `bytes` fit, after deleting the oldest that were sent. */
+  /** True when contents of `bytes` fit, after deleting the oldest that were sent. Throws what the log throws. */
   hasRoom(bytes: number): boolean {
     if (this.#log.bytes + bytes <= this.#options.bytesMax) return true;
+    const unsent = this.streams.map(
+      (stream) => this.#log.findRow(stream, this.sent(stream)) ?? Number.POSITIVE_INFINITY,
+    );
+    const firstUnsent = Math.min(Number.MAX_SAFE_INTEGER, ...unsent);
     this.#log.write(() => {
       while (this.#log.bytes + bytes > this.#options.bytesMax) {
-        const last = this.#log.oldest(READ_ROWS, this.#sentId);
+        const last = this.#log.oldest(ROWS, firstUnsent);
         if (last === undefined) return;
         this.#log.deleteTo(last);
       }
@@ -135,88 +134,145 @@ export class Journal {
    * Gives the contents their sequences and keeps them with the counters' new values, all or nothing.
    * Throws what the log throws (disk full, I/O error); then nothing has changed.
    */
-  append(contents: readonly NewContent[], counters: ReadonlyMap<string, number>): JournalRow[] {
-    const next = new Map(this.#next);
-    const rows: JournalRow[] = [];
-    for (const { stream, count } of contents) {
-      const end = (next.get(stream) ?? 0) + count;
-      if (this.#options.durability === "os" && end > (this.#reserved.get(stream) ?? 0))
-        this.#reserve(stream, end);
-      next.set(stream, end);
-    }
-    this.#log.write(() => {
-      const sequences = new Map(this.#next);
-      for (const content of contents) {
-        const first = sequences.get(content.stream) ?? 0;
-        sequences.set(content.stream, first + content.count);
-        rows.push({ ...content, first, id: this.#log.append(this.#newRow(content, first)) });
-      }
-      for (const [stream, value] of sequences) this.#log.setValue(`next.${stream}`, String(value));
-      for (const [name, value] of counters) this.#log.setValue(`counter.${name}`, String(value));
-      this.#log.setValue("sent_id", String(this.#sentId));
+  append(
+    contents: readonly NewContent[],
+    counters: ReadonlyMap<string, number>,
+    nowMs: number,
+  ): JournalRow[] {
+    const next = new Map<number, number>();
+    const rows = contents.map((content): JournalRow => {
+      const first = next.get(content.stream) ?? this.next(content.stream);
+      next.set(content.stream, first + content.count);
+      return { ...content, first, messages: content.count - content.skip, timeMs: nowMs };
     });
-    for (const [stream, value] of next) this.#next.set(stream, value);
-    for (const row of rows) this.#unsentMessages += row.count - row.skip;
-    this.#savedSentId = this.#sentId;
+    for (const [stream, end] of next) this.#reserve(stream, end);
+    this.#log.write(() => {
+      for (const { messages: _, ...row } of rows) this.#log.append({ ...row, clockDifferenceMs: 0 });
+      for (const [stream, end] of next) this.#log.setValue(`next.${stream}`, String(end));
+      this.#saveValues(counters);
+    });
+    this.#dirty = false;
+    for (const row of rows) {
+      const lane = this.#lane(row.stream);
+      lane.next = row.first + row.count;
+      lane.unsentMessages += row.messages;
+    }
     return rows;
   }
 
-  /** Rows after `id`, in order; one whose content was altered on disk comes as a skip of its sequences. */
-  read(afterId: number): JournalRow[] {
-    return this.#log.read(afterId, READ_ROWS).map((row) => {
-      if (row.intact) return row;
-      const writer = new ContentWriter();
-      writer.addSkip(row.count, "corrupt");
-      return { ...row, skip: row.count, content: writer.take(), corrupt: row.count - row.skip };
-    });
+  /** Rows of the stream from `sequence` on, in order; one that the disk gave back altered comes as a skip. */
+  read(stream: number, sequence: number): (JournalRow & { readonly losses?: RowLosses })[] {
+    return this.#log.readStream(stream, sequence, ROWS).map(replaceCorrupt);
   }
 
-  /** The row and all before it were written to the link. Kept with the next append() or save(). */
+  /** The row that holds `sequence`, or the first one behind it; where read() must begin to get it. */
+  rowStart(stream: number, sequence: number): number | undefined {
+    return this.#log.firstSequence(stream, sequence);
+  }
+
+  sequencesBetween(
+    stream: number,
+    sinceMs: number,
+    untilMs: number,
+  ): { first: number; end: number } | undefined {
+    return this.#log.sequencesBetween(stream, sinceMs, untilMs);
+  }
+
+  /** The row and all before it in its stream were written to the link. Kept with the next append() or save(). */
   markSent(row: JournalRow): void {
-    if (row.id <= this.#sentId) return;
-    this.#sentId = row.id;
-    this.#unsentMessages -= row.count - row.skip + (row.corrupt ?? 0);
+    const lane = this.#lane(row.stream);
+    if (row.first < lane.sent) return;
+    lane.sent = row.first + row.count;
+    lane.unsentMessages -= row.messages;
+    this.#dirty = true;
+  }
+
+  /** One past the highest sequence of the stream that was sent a second time. */
+  repeated(stream: number): number {
+    return this.#lanes.get(stream)?.repeated ?? 0;
+  }
+
+  markRepeated(stream: number, end: number): void {
+    this.#lane(stream).repeated = end;
+    this.#dirty = true;
   }
 
   /** Keeps what has changed since the last append(). Throws what the log throws. */
   save(counters: ReadonlyMap<string, number>): void {
-    if (this.#sentId === this.#savedSentId) return;
-    this.#log.write(() => {
-      this.#log.setValue("sent_id", String(this.#sentId));
-      for (const [name, value] of counters) this.#log.setValue(`counter.${name}`, String(value));
-    });
-    this.#savedSentId = this.#sentId;
+    if (!this.#dirty) return;
+    this.#log.write(() => this.#saveValues(counters));
+    this.#dirty = false;
   }
 
   /** The clean end. */
   close(counters: ReadonlyMap<string, number>): void {
     this.#log.writeDurably(() => {
-      this.#log.setValue("sent_id", String(this.#sentId));
+      this.#saveValues(counters);
       this.#log.setValue("clean", "1");
-      for (const [name, value] of counters) this.#log.setValue(`counter.${name}`, String(value));
     });
     this.#log.close();
   }
 
-  #newRow(content: NewContent, first: number): NewRow {
-    return { ...content, first, timeMs: this.#options.nowMs, clockDifferenceMs: 0 };
+  #saveValues(counters: ReadonlyMap<string, number>): void {
+    for (const [stream, { sent, repeated }] of this.#lanes) {
+      this.#log.setValue(`sent.${stream}`, String(sent));
+      this.#log.setValue(`repeated.${stream}`, String(repeated));
+    }
+    for (const [name, value] of counters) this.#log.setValue(`counter.${name}`, String(value));
+  }
+
+  #lane(stream: number): Lane {
+    return this.#lanes.get(stream) ?? this.#openLane(stream, 0);
+  }
+
+  #openLane(stream: number, next: number): Lane {
+    const sent = Math.min(next, Number(this.#log.value(`sent.${stream}`) ?? "0"));
+    const repeated = Math.min(sent, Number(this.#log.value(`repeated.${stream}`) ?? sent));
+    const reserved = Number(this.#log.value(`reserved.${stream}`) ?? "0");
+    const unsentMessages = this.#log.countMessages(stream, sent);
+    const voided = this.unclean && this.#options.durability === "os";
+    const lane = {
+      next,
+      sent,
+      repeated,
+      unsentMessages,
+      reserved,
+      epochFirst: voided ? Math.max(next, reserved) : next,
+    };
+    this.#lanes.set(stream, lane);
+    return lane;
   }
 
   /** Sets sequences aside on disk before the first of them is used, so that a power cut cannot make one be used twice. */
   #reserve(stream: number, end: number): void {
+    const lane = this.#lane(stream);
+    if (this.#options.durability !== "os" || end <= lane.reserved) return;
     const reserved = end + RESERVE;
-    this.#log.writeDurably(() => this.#log.setValue(`reserved.${stream}`, String(reserved)));
-    this.#reserved.set(stream, reserved);
+    this.#log.writeDurably(() => {
+      this.#log.setValue(`reserved.${stream}`, String(reserved));
+      // A lane must be known by name even if the power goes before its first row is on the disk.
+      this.#log.setValue(`next.${stream}`, String(lane.next));
+    });
+    lane.reserved = reserved;
   }
 
   /** After an unclean end nobody knows how many of the reserved sequences were sent: all are given up, and said so. */
   #voidReserved(): void {
-    for (const [stream, end] of this.#reserved) {
-      const count = end - this.next(stream);
+    for (const [stream, lane] of this.#lanes) {
+      const count = lane.reserved - lane.next;
       if (count <= 0) continue;
       const writer = new ContentWriter();
       writer.addSkip(count, "void");
-      this.append([{ stream, count, skip: count, content: writer.take() }], new Map());
+      this.append([{ stream, count, skip: count, content: writer.take() }], new Map(), this.#options.nowMs);
     }
   }
+}
+
+function replaceCorrupt(row: ReadRow): JournalRow & { readonly losses?: RowLosses } {
+  const messages = row.count - row.skip;
+  if (row.intact) return { ...row, messages };
+  const writer = new ContentWriter();
+  writer.addSkip(row.count, "corrupt");
+  const losses: RowLosses = new Map([["corrupt", messages]]);
+  return { ...row, messages, skip: row.count, content: writer.take(), losses };
 }

@@ -53,7 +53,7 @@ export function sendLedger(counters: Counters, unsent: number): SendLedger {
     else if (figure === "filtered" && label) filtered[label] = (filtered[label] ?? 0) + value;
     else if (figure === "lost" && label) lost[label] = (lost[label] ?? 0) + value;
   }
-  // What the journal itself lost had been kept: it is neither waiting nor forwarded.
-  const forwarded = sums.kept - unsent - (counters.get("link/lost/corrupt") ?? 0);
+  // What was given up after it was kept is neither waiting nor forwarded.
+  const forwarded = sums.kept - unsent - counters.total("link/lost");
   return { accepted: sums.accepted, forwarded, held: unsent, filtered, lost };
 }

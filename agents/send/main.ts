@@ -9,7 +9,7 @@ import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
-import { createLog } from "../../shared/log.ts";
+import { createLog, type Logger } from "../../shared/log.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
 import { SendAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type SendStatus } from "./status.ts";
@@ -37,12 +37,23 @@ const TABLE: CommandTable = {
   ],
 };
 
-async function runAgent(config: SendConfig): Promise<ExitStatus> {
+/** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
+function reloadKeys(file: string, agent: SendAgent, log: Logger): void {
+  const loaded = loadSendConfig(file, process.env, { expiredCertificates: "allow" });
+  if (!loaded.ok) {
+    log.error(
+      { faults: loaded.faults.length },
+      `cannot read the keys again: ${formatFaults(loaded.faults).trim()}`,
+    );
+    return;
+  }
+  agent.setKeys(loaded.config.link.keys.map((key) => key.reveal()));
+  log.info({ keyIds: showKeyIds(loaded.config) }, "link keys read again; other changes need a restart");
+}
+
+async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "send", level: config.log.level, file: config.log.file });
-  log.info(
-    { version, commit, link: config.link.id, keyId: showKeyId(config.link.key.reveal()) },
-    "tidegate-send starts",
-  );
+  log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-send starts");
   try {
     const agent = await SendAgent.start(config, {
       log,
@@ -60,6 +71,7 @@ async function runAgent(config: SendConfig): Promise<ExitStatus> {
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
+    process.on("SIGHUP", () => reloadKeys(file, agent, log));
     const signal = await waitForSignal();
     log.info(
       { signal, graceSeconds: config.stop.graceSeconds },
@@ -96,14 +108,14 @@ async function main(): Promise<ExitStatus> {
     process.stderr.write(formatFaults(loaded.faults));
     return EXIT.config;
   }
-  if (isRun) return runAgent(loaded.config);
+  if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   return line.name === "check" ? check(loaded.config) : showStatus(loaded.config, line.values);
 }
 
 function check(config: SendConfig): ExitStatus {
   const { link, sources } = config;
   return print(
-    `configuration is fine: link ${link.id}, key id ${showKeyId(link.key.reveal())}, ${count(link.paths.length, "path")}, ${count(sources.length, "source")}\n`,
+    `configuration is fine: link ${link.id}, ${describeSealing(config)}, ${count(link.paths.length, "path")}, ${count(sources.length, "source")}\n`,
   );
 }
 
@@ -121,6 +133,15 @@ async function showStatus(config: SendConfig, values: CommandValues): Promise<Ex
   }
   if (values.json) return print(`${JSON.stringify(result.status, null, 2)}\n`);
   return print(formatSendStatus(result.status as SendStatus));
+}
+
+function showKeyIds(config: SendConfig): string[] {
+  return config.link.keys.map((key) => showKeyId(key.reveal()));
+}
+
+function describeSealing(config: SendConfig): string {
+  const ids = showKeyIds(config);
+  return ids.length === 0 ? "not sealed" : `key id ${ids.join(" and ")}`;
 }
 
 function showKeyId(key: Uint8Array): string {

@@ -1,26 +1,22 @@
-// The send agent at work: wires sources, intake, journal and link together, and takes them down in order.
+// The send agent at work: the core between sources and sockets, its timers, and its end in good order.
 //
-//   sources ─► intake ─► journal ─► link sender ─► path queues ─► UDP sockets (written to, never read)
+//   sources ─► intake ─► journal ─► link sender ─► path queues ─► sockets (written to, never read)
 //                 └─ settles, so that the source may acknowledge
-
-import { Counters } from "../../shared/counters.ts";
-import { BlockEncoder } from "../../shared/framing/encoder.ts";
-import { encodeHeartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
+import { openBlockLog } from "../../shared/store/block-log.ts";
 import type { SendConfig } from "./config.ts";
-import { makeHeartbeat } from "./heartbeat.ts";
+import { SendCore } from "./core.ts";
 import type { Source } from "./ingress/source.ts";
 import { startSubscribe } from "./ingress/subscribe.ts";
-import { Intake } from "./intake.ts";
-import { Journal } from "./journal.ts";
-import { sendLedger } from "./ledger.ts";
 import { openPaths, type Path } from "./link/paths.ts";
-import { LinkSender } from "./link/sender.ts";
+import { ReplayDesk } from "./replay-desk.ts";
 import type { SendFigures } from "./status.ts";
 
 /** Changed cursors and counters that no new message has carried into the journal are kept this often. */
 const SAVE_MS = 1000;
 const RETRY_JOURNAL_MS = 250;
+/** Repeats and stalled paths are looked after this often when nothing else happens. */
+const IDLE_PUMP_MS = 50;
 const REFUSAL_LOG_MS = 10_000;
 
 export type Rim = {
@@ -34,14 +30,11 @@ export class SendAgent {
   readonly figures: () => SendFigures;
   readonly #config: SendConfig;
   readonly #rim: Rim;
-  readonly #counters = new Counters();
-  readonly #journal: Journal;
-  readonly #intake: Intake;
-  readonly #encoder: BlockEncoder;
+  readonly #core: SendCore;
+  readonly #paths: readonly Path[];
+  readonly #replays: ReplayDesk;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
   readonly #startedMs: number;
-  #paths: Path[] = [];
-  #sender: LinkSender | undefined;
   #sources: Source[] = [];
   #timers: ReturnType<typeof setInterval>[] = [];
   #linger: ReturnType<typeof setTimeout> | undefined;
@@ -50,64 +43,71 @@ export class SendAgent {
 
   /** Throws an Error with a sentence for a person when the journal or a path cannot be opened. */
   static async start(config: SendConfig, rim: Rim): Promise<SendAgent> {
-    const agent = new SendAgent(config, rim);
-    await agent.#start();
+    const paths = await openPaths(config.link, rim.log);
+    const agent = new SendAgent(config, rim, paths);
+    agent.#start();
     return agent;
   }
 
-  private constructor(config: SendConfig, rim: Rim) {
+  private constructor(config: SendConfig, rim: Rim, paths: readonly Path[]) {
     this.#config = config;
     this.#rim = rim;
+    this.#paths = paths;
     this.#startedMs = rim.clock();
     const { directory, durability, bytesMax } = config.journal;
-    const random64 = () => rim.random64();
-    this.#journal = Journal.open({ directory, durability, bytesMax, nowMs: this.#startedMs, random64 });
-    for (const [name, value] of this.#journal.counters()) this.#counters.set(name, value);
-    const { journalId, epoch, unclean } = this.#journal;
-    this.#encoder = new BlockEncoder({
-      linkId: config.link.id,
-      linkKey: config.link.key.reveal(),
-      journalId,
-      epoch,
-      datagramBytes: config.link.datagramBytes,
-      repairPercent: 10,
-      repairSymbolsMin: 1,
-    });
+    const { link } = config;
     const options = {
-      blockBytes: config.link.blockBytes,
+      linkId: link.id,
+      linkKeys: link.keys.map((key) => key.reveal()),
+      durability,
+      journalBytesMax: bytesMax,
+      datagramBytes: link.datagramBytes,
+      repairPercent: link.repairPercent,
+      repairSymbolsMin: link.repairSymbolsMin,
+      compress: link.compression === "zstd",
+      heartbeatMs: link.heartbeatMs,
+      repeatAfterMs: link.repeatAfterSeconds * 1000,
+      blockBytes: limitBlockBytes(link),
       messageBytesMax: config.limits.messageBytesMax,
       filters: config.filters,
+      priorities: config.priorities,
+      latestOnly: config.latestOnly,
     };
-    this.#intake = new Intake(options, this.#journal, this.#counters, {
-      kept: (rows) => {
-        this.#sender?.add(rows);
-        this.#pump();
-      },
-      waiting: () => this.#scheduleFlush(config.link.lingerMs),
+    const log = openBlockLog(directory, "journal.db", durability);
+    this.#core = new SendCore(options, log, paths, this.#startedMs, () => rim.random64(), {
+      waiting: (full) => this.#scheduleFlush(full ? 0 : link.lingerMs),
       lost: (source, reason, topic, payloadBytes) => this.#logLoss(source, reason, topic, payloadBytes),
       blocked: (why) => this.#noteBlocked(why),
+      skipped: (reason, messages) => this.#logSkip(reason, messages),
     });
-    const names = { journal: hex(journalId), epoch: hex(epoch), unsent: this.#journal.unsentMessages };
-    rim.log.info({ ...names, unclean }, unclean ? "journal opened after an unclean stop" : "journal opened");
+    this.#replays = new ReplayDesk(directory, durability, this.#core, rim.log);
+    const { journal } = this.#core;
+    const names = {
+      journal: hex(journal.journalId),
+      epoch: hex(journal.epoch),
+      unsent: journal.unsentMessages,
+    };
+    const how = journal.unclean ? "journal opened after an unclean stop" : "journal opened";
+    rim.log.info({ ...names, unclean: journal.unclean }, how);
     this.figures = () => this.#collectFigures();
   }
 
-  async #start(): Promise<void> {
-    const { config, log } = { config: this.#config, log: this.#rim.log };
-    this.#paths = await openPaths(config.link, log);
-    const queues = this.#paths.map((path) => path.queue);
-    this.#sender = new LinkSender(this.#journal, this.#encoder, queues, (messages) => {
-      this.#counters.add("link/lost/corrupt", messages);
-      log.error({ messages }, "the journal gave messages back altered: they are skipped");
-    });
+  #start(): void {
+    const { link, sources, limits } = this.#config;
     for (const path of this.#paths) path.onWritten = () => this.#pump();
     this.#beat();
-    this.#timers.push(setInterval(() => this.#beat(), config.link.heartbeatMs));
+    this.#timers.push(setInterval(() => this.#beat(), link.heartbeatMs));
     this.#timers.push(setInterval(() => this.#save(), SAVE_MS));
+    this.#timers.push(setInterval(() => this.#pump(), IDLE_PUMP_MS));
     this.#pump();
-    this.#sources = config.sources.map((source) =>
-      startSubscribe(source, config.limits.messageBytesMax, this.#intake, this.#rim),
+    this.#sources = sources.map((source) =>
+      startSubscribe(source, limits.messageBytesMax, this.#core, this.#rim),
     );
+  }
+
+  /** Takes other link keys without a restart. */
+  setKeys(linkKeys: readonly Uint8Array[]): void {
+    this.#core.setKeys(linkKeys);
   }
 
   /**
@@ -120,13 +120,10 @@ export class SendAgent {
     const deadline = this.#rim.clock() + graceMs;
     for (const source of this.#sources) source.pause();
     clearTimeout(this.#linger);
-    let flushed = this.#intake.flush();
-    while (!(flushed && this.#sender?.idle) && this.#rim.clock() < deadline) {
+    while (!(this.#flush() && this.#core.idle) && this.#rim.clock() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
-      flushed ||= this.#intake.flush();
-      this.#pump();
     }
-    const idle = flushed && this.#sender?.idle === true;
+    const idle = this.#core.idle;
     await Promise.race([
       Promise.all(this.#sources.map((source) => source.close())),
       new Promise((resolve) => setTimeout(resolve, Math.max(500, deadline - this.#rim.clock()))),
@@ -135,48 +132,45 @@ export class SendAgent {
     this.#beat();
     await new Promise((resolve) => setTimeout(resolve, 20));
     for (const path of this.#paths) path.close();
-    this.#journal.close(this.#counters.entries());
+    this.#core.close();
     return idle;
   }
 
   #scheduleFlush(delayMs: number): void {
-    if (this.#linger !== undefined || this.#stopping) return;
-    this.#linger = setTimeout(() => {
+    if (this.#stopping) return;
+    // What is full need not linger; what the journal refuses is tried again by the timer alone.
+    if (delayMs === 0 && this.#problem === undefined) {
+      clearTimeout(this.#linger);
       this.#linger = undefined;
-      if (!this.#intake.flush()) this.#scheduleFlush(RETRY_JOURNAL_MS);
-    }, delayMs);
+      this.#flush();
+    } else this.#linger ??= setTimeout(() => this.#endLinger(), delayMs);
+  }
+
+  #endLinger(): void {
+    this.#linger = undefined;
+    if (!this.#flush()) this.#linger = setTimeout(() => this.#endLinger(), RETRY_JOURNAL_MS);
+  }
+
+  #flush(): boolean {
+    const kept = this.#core.flush(this.#rim.clock());
+    this.#pump();
+    return kept;
   }
 
   #pump(): void {
-    this.#sender?.fill();
+    this.#core.fill(this.#rim.clock());
     for (const path of this.#paths) path.pump();
   }
 
   #beat(): void {
-    if (this.#sender === undefined) return;
-    const { counters, ledger, sources, paths } = this.figures();
-    const heartbeat = makeHeartbeat({
-      nowMs: this.#rim.clock(),
-      startedMs: this.#startedMs,
-      intervalMs: this.#config.link.heartbeatMs,
-      stopping: this.#stopping,
-      journal: this.#journal,
-      sender: this.#sender,
-      ledger,
-      sources,
-      paths,
-      counters,
-    });
-    const datagrams = this.#encoder.encodeHeartbeat(encodeHeartbeat(heartbeat));
-    for (const path of this.#paths) {
-      path.queue.addHeartbeat(datagrams);
-      path.pump();
-    }
+    this.#core.beat(this.#rim.clock(), this.#sources, this.#stopping);
+    for (const path of this.#paths) path.pump();
   }
 
   #save(): void {
+    this.#replays.look();
     try {
-      this.#journal.save(this.#counters.entries());
+      this.#core.save();
     } catch (error) {
       this.#noteBlocked(error instanceof Error ? error.message : String(error));
     }
@@ -190,35 +184,52 @@ export class SendAgent {
   }
 
   #logLoss(source: string, reason: string, topic: string, payloadBytes: number): void {
-    const held = this.#limiter.allow(`${source} ${reason}`, this.#rim.clock());
-    if (held === undefined) return;
-    const counts = { source, reason, topic: topic.slice(0, 256), payloadBytes, alike: held };
-    this.#rim.log.warn(counts, `message refused: ${reason}`);
+    const alike = this.#limiter.allow(`${source} ${reason}`, this.#rim.clock());
+    if (alike === undefined) return;
+    const figures = { source, reason, topic: topic.slice(0, 256), payloadBytes, alike };
+    this.#rim.log.warn(figures, `message refused: ${reason}`);
+  }
+
+  #logSkip(reason: string, messages: number): void {
+    const alike = this.#limiter.allow(`skip ${reason}`, this.#rim.clock());
+    if (alike !== undefined)
+      this.#rim.log.warn({ reason, messages, alike }, `messages given up while they waited: ${reason}`);
   }
 
   #collectFigures(): SendFigures {
-    const unsent = this.#journal.unsentMessages + this.#intake.waitingMessages;
+    const { journal, counters, ledger } = this.#core;
     return {
       linkId: this.#config.link.id,
       startedMs: this.#startedMs,
       stopping: this.#stopping,
       problem: this.#problem,
-      journalId: hex(this.#journal.journalId),
-      epoch: hex(this.#journal.epoch),
-      journalBytes: this.#journal.bytes,
+      journalId: hex(journal.journalId),
+      epoch: hex(journal.epoch),
+      journalBytes: journal.bytes,
       journalBytesMax: this.#config.journal.bytesMax,
-      streams: this.#journal.streams.map((stream) => {
-        const next = this.#journal.next(stream);
-        return { stream, next, sent: Math.min(next, this.#sender?.sentSequence(stream) ?? 0) };
-      }),
-      counters: this.#counters,
-      ledger: sendLedger(this.#counters, unsent),
+      streams: journal.streams.map((stream) => ({
+        stream,
+        next: journal.next(stream),
+        sent: journal.sent(stream),
+      })),
+      replaying: this.#core.replaying,
+      counters,
+      ledger,
       sources: this.#sources,
       paths: this.#paths.map(({ name, endpoint, problem, queue }) => {
         return { name, endpoint, problem, queuedBytes: queue.bytes, counters: queue.counters };
       }),
     };
   }
+}
+
+/** A block should not keep the fastest path busy for long, or the urgent ones behind it would wait. */
+const BLOCK_MS = 50;
+
+function limitBlockBytes(link: SendConfig["link"]): number {
+  const fastest = Math.max(...link.paths.map((path) => path.rateMbitPerSecond));
+  const bytes = Math.floor(((fastest * 1_000_000) / 8 / 1000) * BLOCK_MS);
+  return Math.max(Math.min(link.blockBytes, bytes), link.datagramBytes - 100);
 }
 
 function hex(value: bigint): string {

@@ -19,6 +19,8 @@ export type SendFigures = {
   readonly journalBytes: number;
   readonly journalBytesMax: number;
   readonly streams: readonly { readonly stream: number; readonly next: number; readonly sent: number }[];
+  /** Sequences that wait to be sent again on request. */
+  readonly replaying: number;
   readonly counters: Counters;
   readonly ledger: SendLedger;
   readonly sources: readonly Source[];
@@ -47,6 +49,7 @@ export type SendStatus = {
     readonly journalId: string;
     readonly epoch: string;
     readonly streams: SendFigures["streams"];
+    readonly replaying: number;
     readonly paths: readonly (PathCounters & {
       readonly name: string;
       readonly endpoint: string;
@@ -75,6 +78,7 @@ export function makeStatus(figures: SendFigures, nowMs: number): SendStatus {
       journalId: figures.journalId,
       epoch: figures.epoch,
       streams: figures.streams,
+      replaying: figures.replaying,
       paths: figures.paths.map(({ counters, ...path }) => {
         return { ...path, problem: path.problem ?? null, ...counters };
       }),

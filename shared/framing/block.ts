@@ -5,6 +5,7 @@ import { ByteReader } from "./bytes.ts";
 import { HEADER_BYTES, SYMBOLS_MAX, trailerBytes } from "./header.ts";
 
 export const ENVELOPE_BYTES = 25;
+const COMPRESSED = 0x01;
 /** Parts of one content, so that a large message has a bound. */
 export const PARTS_MAX = 65_535;
 
@@ -17,7 +18,9 @@ export type Block = {
   readonly part: number;
   /** 1 when the content is whole. */
   readonly parts: number;
-  /** Bytes of the whole content, all parts together. */
+  /** True when the parts together are a zstd frame that holds the content. */
+  readonly compressed: boolean;
+  /** Bytes of all parts together. */
   readonly contentBytes: number;
   /** The content, or this part of it. */
   readonly piece: Uint8Array;
@@ -33,13 +36,19 @@ export function pieceBytesMax(symbolBytes: number, sourceSymbols: number): numbe
   return symbolBytes * Math.min(sourceSymbols, SYMBOLS_MAX - 1) - ENVELOPE_BYTES;
 }
 
-/** Cuts a content in the blocks that carry it. */
-export function splitContent(first: number, count: number, content: Uint8Array, pieceBytes: number): Block[] {
+/** Cuts a content, compressed or not, in the blocks that carry it. */
+export function splitContent(
+  first: number,
+  count: number,
+  content: Uint8Array,
+  pieceBytes: number,
+  compressed = false,
+): Block[] {
   const parts = Math.max(1, Math.ceil(content.length / pieceBytes));
   const blocks: Block[] = [];
   for (let part = 0; part < parts; part++) {
     const piece = content.subarray(part * pieceBytes, (part + 1) * pieceBytes);
-    blocks.push({ first, count, part, parts, contentBytes: content.length, piece });
+    blocks.push({ first, count, part, parts, compressed, contentBytes: content.length, piece });
   }
   return blocks;
 }
@@ -53,7 +62,7 @@ export function encodeBlock(
   const sourceSymbols = Math.ceil(size / symbolBytesLimit);
   const symbolBytes = Math.ceil(size / sourceSymbols);
   const bytes = Buffer.alloc(sourceSymbols * symbolBytes);
-  bytes[0] = 0;
+  bytes[0] = block.compressed ? COMPRESSED : 0;
   bytes.writeUInt32BE(block.piece.length, 1);
   bytes.writeUInt32BE(Math.floor(block.first / 0x1_0000_0000), 5);
   bytes.writeUInt32BE(block.first % 0x1_0000_0000, 9);
@@ -75,10 +84,11 @@ export function decodeBlock(bytes: Uint8Array): Block | undefined {
   const part = input.u16();
   const parts = input.u16();
   const contentBytes = input.u32();
-  if (input.failed || flags !== 0 || pieceBytes === 0 || pieceBytes > input.remaining) return undefined;
+  if (input.failed || flags > COMPRESSED || pieceBytes === 0 || pieceBytes > input.remaining)
+    return undefined;
   if (count === 0 || first + count > Number.MAX_SAFE_INTEGER || part >= parts) return undefined;
   if (parts === 1 ? contentBytes !== pieceBytes : contentBytes <= pieceBytes) return undefined;
   const piece = input.bytes(pieceBytes);
   while (input.remaining > 0) if (input.u8() !== 0) return undefined;
-  return { first, count, part, parts, contentBytes, piece };
+  return { first, count, part, parts, compressed: flags === COMPRESSED, contentBytes, piece };
 }

@@ -1,13 +1,15 @@
-// From a block to its sealed datagrams: source and repair symbols, header, tag. Numbers the blocks of one epoch, each number once.
+// From a block to its sealed datagrams: source and repair symbols, header, tag. Numbers the blocks of one epoch, each
+// number once. With two live keys every datagram is made under both, so that a receiver that has either loses nothing.
 import { FecCodec } from "../fec/codec.ts";
 import { type Block, encodeBlock, symbolBytesMax } from "./block.ts";
-import { KIND_HEARTBEAT, KIND_MESSAGES, type Kind, SYMBOLS_MAX } from "./header.ts";
+import { type Header, KIND_HEARTBEAT, KIND_MESSAGES, type Kind, SYMBOLS_MAX } from "./header.ts";
 import { deriveEpochKey, deriveKeyId, deriveLinkTag } from "./keys.ts";
 import { sealDatagram } from "./seal.ts";
 
 export type EncoderOptions = {
   readonly linkId: string;
-  readonly linkKey: Uint8Array;
+  /** The live keys, 32 bytes each; none means that datagrams carry a checksum only (sealing = "none"). */
+  readonly linkKeys: readonly Uint8Array[];
   readonly journalId: bigint;
   readonly epoch: bigint;
   /** Largest UDP payload to make. */
@@ -26,46 +28,81 @@ export function countRepairSymbols(sourceSymbols: number, percent: number, least
 
 const REPAIR_SYMBOLS_MAX = 255;
 
+type Seal = { readonly keyId: number; readonly epochKey: Uint8Array | undefined };
+
 export class BlockEncoder {
+  /** Bytes of the largest symbol. */
   readonly symbolBytes: number;
-  readonly #epochKey: Uint8Array;
   readonly #options: EncoderOptions;
+  readonly #linkTag: number;
   readonly #codec = new FecCodec();
-  readonly #common: { keyId: number; linkTag: number; journalId: bigint; epoch: bigint };
+  #seals: readonly Seal[] = [];
   #nextBlock: Record<Kind, number> = { [KIND_MESSAGES]: 0, [KIND_HEARTBEAT]: 0 };
 
   constructor(options: EncoderOptions) {
-    const { linkId, linkKey, journalId, epoch } = options;
-    const keyId = deriveKeyId(linkKey);
     this.#options = options;
-    this.#common = { keyId, linkTag: deriveLinkTag(linkId), journalId, epoch };
-    this.#epochKey = deriveEpochKey(linkKey, linkId, journalId, epoch);
-    this.symbolBytes = symbolBytesMax(options.datagramBytes, keyId);
+    this.#linkTag = deriveLinkTag(options.linkId);
+    this.setKeys(options.linkKeys);
+    this.symbolBytes = symbolBytesMax(options.datagramBytes, this.#seals[0]?.keyId ?? 0);
   }
 
-  /** The datagrams of one block: source symbols in order, then repair symbols. */
+  /** Takes other live keys, from the next block on. Keys and no keys do not follow one another. */
+  setKeys(linkKeys: readonly Uint8Array[]): void {
+    const { linkId, journalId, epoch } = this.#options;
+    this.#seals =
+      linkKeys.length === 0
+        ? [{ keyId: 0, epochKey: undefined }]
+        : linkKeys.map((key) => ({
+            keyId: deriveKeyId(key),
+            epochKey: deriveEpochKey(key, linkId, journalId, epoch),
+          }));
+  }
+
+  /** The datagrams of one block: source symbols in order, then repair symbols; each under every live key. */
   encode(kind: Kind, stream: number, block: Block): Buffer[] {
     const { bytes, sourceSymbols } = encodeBlock(block, this.symbolBytes);
     const symbolBytes = bytes.length / sourceSymbols;
-    const { repairPercent, repairSymbolsMin } = this.#options;
+    const { journalId, epoch, repairPercent, repairSymbolsMin } = this.#options;
     const repairSymbols = countRepairSymbols(sourceSymbols, repairPercent, repairSymbolsMin);
     const repair = Buffer.allocUnsafe(repairSymbols * symbolBytes);
     this.#codec.encodeRepair(sourceSymbols, repairSymbols, symbolBytes, bytes, repair);
     const number = this.#nextBlock[kind]++;
+    const linkTag = this.#linkTag;
     const datagrams: Buffer[] = [];
     for (let symbol = 0; symbol < sourceSymbols + repairSymbols; symbol++) {
-      const header = { ...this.#common, kind, block: number, stream, symbol, sourceSymbols, repairSymbols };
       const isSource = symbol < sourceSymbols;
       const at = (isSource ? symbol : symbol - sourceSymbols) * symbolBytes;
       const slice = (isSource ? bytes : repair).subarray(at, at + symbolBytes);
-      datagrams.push(sealDatagram(header, slice, this.#epochKey));
+      for (const { keyId, epochKey } of this.#seals) {
+        const header: Header = {
+          kind,
+          keyId,
+          linkTag,
+          journalId,
+          epoch,
+          block: number,
+          stream,
+          symbol,
+          sourceSymbols,
+          repairSymbols,
+        };
+        datagrams.push(sealDatagram(header, slice, epochKey));
+      }
     }
     return datagrams;
   }
 
   /** The datagrams of one heartbeat: a block of kind heartbeat whose content is the encoded heartbeat. */
   encodeHeartbeat(content: Uint8Array): Buffer[] {
-    const block = { first: 0, count: 1, part: 0, parts: 1, contentBytes: content.length, piece: content };
+    const block = {
+      first: 0,
+      count: 1,
+      part: 0,
+      parts: 1,
+      compressed: false,
+      contentBytes: content.length,
+      piece: content,
+    };
     return this.encode(KIND_HEARTBEAT, 0, block);
   }
 }

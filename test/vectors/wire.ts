@@ -13,6 +13,7 @@ export function receiveVector(linkId: string, linkKey: Uint8Array, datagrams: re
   const receiver = new Receiver(options, emptyLinkState(), {
     deliver: (stream, { first, count, content }) =>
       outcome.push({ stream, first, count, frames: decodeContent(content, count)?.map(plainFrame) ?? "malformed" }),
+    recover: (stream, _joined, range) => outcome.push({ stream, recovered: range }),
     gap: (stream, gap) => outcome.push({ stream, gap }),
     heartbeat: (heartbeat) => outcome.push({ heartbeat: plainHeartbeat(heartbeat) }),
     journalChanged: () => {},

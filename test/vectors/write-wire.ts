@@ -56,7 +56,7 @@ const INPUTS: Record<string, Buffer[]> = {
   "version 2": [changed(one[0], 0, 2)],
   "an unknown kind": [changed(one[0], 1, 9)],
   "another link": messages(0, ["hello"], { linkId: "plant-8" }),
-  "another key": messages(0, ["hello"], { linkKey: new Uint8Array(32).fill(7) }),
+  "another key": messages(0, ["hello"], { linkKeys: [new Uint8Array(32).fill(7)] }),
   "no source symbols": [changed(one[0], 34, 0)],
   "a symbol beyond k + r": [changed(one[0], 33, 2)],
   "more symbols than the field has": [changed(changed(one[0], 34, 255), 35, 2)],

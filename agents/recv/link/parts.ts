@@ -1,6 +1,8 @@
 // Joins the parts of a content that was too large for one block. One joiner serves one stream of one epoch.
 // Bounded: a content over `contentBytesMax`, or parts that wait too long or exceed `bytesMax` together, are given up.
+
 import type { Block } from "../../../shared/framing/block.ts";
+import { decompressContent } from "../../../shared/framing/compression.ts";
 import type { Refusal } from "../../../shared/framing/reasons.ts";
 
 type Waiting = {
@@ -30,7 +32,7 @@ export class PartJoiner {
 
   add(block: Block, nowMs: number): Joined | Refusal | undefined {
     if (block.contentBytes > this.#contentBytesMax) return "block-malformed";
-    if (block.parts === 1) return { first: block.first, count: block.count, content: block.piece };
+    if (block.parts === 1) return this.#expand(block, block.piece);
     const waiting = this.#waiting.get(block.first) ?? this.#start(block, nowMs);
     const same = waiting.block.parts === block.parts && waiting.block.contentBytes === block.contentBytes;
     if (!same || waiting.block.count !== block.count) return "block-malformed";
@@ -47,17 +49,23 @@ export class PartJoiner {
     this.#forget(waiting);
     const content = Buffer.concat(waiting.pieces as Uint8Array[]);
     if (content.length !== block.contentBytes) return "block-malformed";
-    return { first: block.first, count: block.count, content };
+    return this.#expand(block, content);
   }
 
-  /** Gives up what was opened before `beforeMs` or ends before `expected`; the number of contents given up. */
-  evict(beforeMs: number, expected: number): number {
+  #expand({ first, count, compressed }: Block, bytes: Uint8Array): Joined | Refusal {
+    const content = compressed ? decompressContent(bytes, this.#contentBytesMax) : bytes;
+    return content === undefined ? "block-malformed" : { first, count, content };
+  }
+
+  /** Gives up what was opened before `beforeMs` or is not wanted any more; the number of contents given up. */
+  evict(beforeMs: number, isWanted: (first: number, end: number) => boolean): number {
     let evicted = 0;
     for (const waiting of this.#waiting.values()) {
-      const passed = waiting.block.first + waiting.block.count <= expected;
-      if (waiting.openedMs >= beforeMs && !passed) continue;
+      const { first, count } = waiting.block;
+      const wanted = isWanted(first, first + count);
+      if (wanted && waiting.openedMs >= beforeMs) continue;
       this.#forget(waiting);
-      if (!passed) evicted++;
+      if (wanted) evicted++;
     }
     return evicted;
   }

@@ -11,18 +11,19 @@ import { decodeHeartbeat, type Heartbeat } from "../../../shared/framing/heartbe
 import type { Refusal } from "../../../shared/framing/reasons.ts";
 import { openDatagram } from "../../../shared/framing/seal.ts";
 import { Assembly } from "./assembly.ts";
+import type { Filled } from "./gaps.ts";
 import { type Delivery, type Gap, StreamOrder } from "./order.ts";
-import { PartJoiner } from "./parts.ts";
+import { type Joined, PartJoiner } from "./parts.ts";
 import { KeyRing, type LinkState, STREAMS_MAX } from "./session.ts";
 
 export type ReceiverOptions = {
   readonly linkId: string;
-  /** The live keys, 32 bytes each. */
+  /** The live keys, 32 bytes each; none when datagrams carry a checksum only. */
   readonly linkKeys: readonly Uint8Array[];
   readonly patienceMs: number;
   readonly assemblyBytesMax: number;
   readonly holdBytesMax: number;
-  /** Largest content of one block or of joined parts. */
+  /** Largest content of one block or of joined parts, compressed or not. */
   readonly contentBytesMax: number;
 };
 
@@ -31,6 +32,8 @@ export type GapReason = "gap" | "before-start";
 
 export type ReceiverOutput = {
   deliver(stream: number, delivery: Delivery): void;
+  /** Sequences `range.first` up to `range.end` of the content were in an open gap, and are here after all. */
+  recover(stream: number, joined: Joined, range: Filled): void;
   gap(stream: number, gap: Gap, reason: GapReason): void;
   heartbeat(heartbeat: Heartbeat): void;
   /** A sender's journal that was not known; `retired` is the one it replaces. */
@@ -68,6 +71,11 @@ export class Receiver {
     return this.#state;
   }
 
+  /** Takes other live keys, at once. */
+  setKeys(linkKeys: readonly Uint8Array[]): void {
+    this.#keys.setKeys(linkKeys);
+  }
+
   /** Bytes that wait for something: symbols, parts and contents behind holes. */
   get waitingBytes(): number {
     let sum = 0;
@@ -86,9 +94,12 @@ export class Receiver {
   tick(nowMs: number): void {
     const before = nowMs - this.#options.patienceMs;
     for (const assembly of Object.values(this.#assemblies)) assembly.evictOlderThan(before);
-    for (const stream of this.#streams.values()) {
+    for (const [number, stream] of this.#streams) {
       stream.order.tick(nowMs);
-      const evicted = stream.parts.evict(before, stream.order.expected);
+      const { expected } = stream.order;
+      const isWanted = (first: number, end: number) =>
+        end > expected || this.#state.gaps.wants(number, first, end);
+      const evicted = stream.parts.evict(before, isWanted);
       if (evicted > 0) this.#output.refused("part-evicted", -1, evicted);
     }
   }
@@ -104,7 +115,7 @@ export class Receiver {
     const assembly = this.#assemblies[header.kind];
     const useless = known === "current" ? assembly?.judge(header.block) : undefined;
     if (useless !== undefined) return useless;
-    const symbol = openDatagram(datagram, key);
+    const symbol = openDatagram(datagram, key.key);
     if (symbol === undefined) return "tag";
     if (known === "new") this.#adopt(header);
     const block = this.#assemblies[header.kind]?.add(header, symbol, nowMs);
@@ -118,15 +129,20 @@ export class Receiver {
     const block = decodeBlock(bytes);
     if (block === undefined) return "block-malformed";
     const stream = this.#stream(number);
-    if (block.first + block.count <= stream.order.expected) return "sequence-delivered";
+    const end = block.first + block.count;
+    const isWanted = end > stream.order.expected || this.#state.gaps.wants(number, block.first, end);
+    if (!isWanted) return "sequence-delivered";
     const joined = stream.parts.add(block, nowMs);
     if (joined === undefined || typeof joined === "string") return joined;
-    return stream.order.add(joined, nowMs) ? undefined : "sequence-delivered";
+    const recovered = this.#state.gaps.fill(number, joined.first, end);
+    for (const range of recovered) this.#output.recover(number, joined, range);
+    return stream.order.add(joined, nowMs) || recovered.length > 0 ? undefined : "sequence-delivered";
   }
 
   #takeHeartbeat(bytes: Uint8Array, nowMs: number): Refusal | undefined {
     const block = decodeBlock(bytes);
-    const whole = block !== undefined && block.parts === 1 && block.first === 0 && block.count === 1;
+    const whole =
+      block !== undefined && !block.compressed && block.parts === 1 && block.first === 0 && block.count === 1;
     const heartbeat = whole ? decodeHeartbeat(block.piece) : undefined;
     if (heartbeat === undefined) return "heartbeat-malformed";
     if (heartbeat.streams.some((entry) => entry.stream >= STREAMS_MAX)) return "heartbeat-malformed";
@@ -161,6 +177,7 @@ export class Receiver {
     state.journalId = header.journalId;
     state.epoch = header.epoch;
     state.expected.clear();
+    state.gaps.clear();
     this.#streams.clear();
     this.#output.journalChanged(header.journalId, retired);
   }

@@ -4,6 +4,8 @@ import type { Header } from "../../../shared/framing/header.ts";
 import { deriveEpochKey, deriveKeyId, deriveLinkTag } from "../../../shared/framing/keys.ts";
 import type { Refusal } from "../../../shared/framing/reasons.ts";
 
+import { GapBook } from "./gaps.ts";
+
 /** Streams (priority classes) that a receiver keeps order for. */
 export const STREAMS_MAX = 16;
 /** Epoch keys kept derived, so that a flood of invented epochs costs time but no memory. */
@@ -18,27 +20,40 @@ export type LinkState = {
   readonly expected: Map<number, number>;
   /** Journals that a newer one has replaced: never accepted again. */
   readonly retired: Set<bigint>;
+  /** What of the followed journal is lost and may still come. */
+  readonly gaps: GapBook;
 };
 
 export function emptyLinkState(): LinkState {
-  return { journalId: undefined, epoch: 0n, expected: new Map(), retired: new Set() };
+  return { journalId: undefined, epoch: 0n, expected: new Map(), retired: new Set(), gaps: new GapBook() };
 }
+
+/** What openDatagram() needs; `undefined` inside when datagrams carry a checksum only. */
+export type EpochKey = { readonly key: Uint8Array | undefined };
 
 export class KeyRing {
   readonly #linkId: string;
   readonly #linkTag: number;
   readonly #linkKeys = new Map<number, Uint8Array>();
   readonly #epochKeys = new Map<string, Uint8Array>();
-  #last: { keyId: number; journalId: bigint; epoch: bigint; key: Uint8Array } | undefined;
+  #last: { keyId: number; journalId: bigint; epoch: bigint; key: EpochKey } | undefined;
 
   constructor(linkId: string, linkKeys: readonly Uint8Array[]) {
     this.#linkId = linkId;
     this.#linkTag = deriveLinkTag(linkId);
+    this.setKeys(linkKeys);
+  }
+
+  /** Takes other live keys. */
+  setKeys(linkKeys: readonly Uint8Array[]): void {
+    this.#linkKeys.clear();
+    this.#epochKeys.clear();
+    this.#last = undefined;
     for (const key of linkKeys) this.#linkKeys.set(deriveKeyId(key), key);
   }
 
   /** The key that opens a datagram with this header. */
-  find(header: Header): Uint8Array | Refusal {
+  find(header: Header): EpochKey | Refusal {
     if (header.linkTag !== this.#linkTag) return "link";
     const last = this.#last;
     if (
@@ -49,6 +64,8 @@ export class KeyRing {
     ) {
       return last.key;
     }
+    // Without keys only what is not sealed is taken, with keys never.
+    if (this.#linkKeys.size === 0) return header.keyId === 0 ? { key: undefined } : "key";
     const linkKey = this.#linkKeys.get(header.keyId);
     if (linkKey === undefined) return "key";
     const { keyId, journalId, epoch } = header;
@@ -62,7 +79,7 @@ export class KeyRing {
         break;
       }
     }
-    this.#last = { keyId, journalId, epoch, key };
-    return key;
+    this.#last = { keyId, journalId, epoch, key: { key } };
+    return this.#last.key;
   }
 }

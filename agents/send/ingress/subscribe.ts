@@ -30,7 +30,7 @@ export type SourceRim = { readonly log: Logger; clock(): number; random(): numbe
 export function startSubscribe(
   config: SubscribeSource,
   messageBytesMax: number,
-  intake: Intake,
+  intake: Pick<Intake, "accept" | "refuse">,
   rim: SourceRim,
 ): Source {
   const names = { source: config.name };

@@ -14,8 +14,12 @@ export class Pacer {
     this.#bytesPerMs = (mbitPerSecond * 1_000_000) / 8 / 1000;
     this.#burstBytes = Math.max(this.#bytesPerMs * BURST_MS, largestBytes);
     this.#tokens = this.#burstBytes;
+    this.periodMs = largestBytes / this.#bytesPerMs;
     this.#lastMs = nowMs;
   }
+
+  /** The time that the largest datagram takes on the wire. */
+  readonly periodMs: number;
 
   /** Takes the bytes out of the bucket when it holds them. */
   take(bytes: number, nowMs: number): boolean {

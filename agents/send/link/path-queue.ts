@@ -1,42 +1,42 @@
-// What waits to leave on one path: heartbeats first, then blocks in order. Bounded in bytes; a block enters whole or not
-// at all. Knows nothing of sockets: `write` puts datagrams on the wire and says how many it took.
+// What waits to leave on one path: heartbeats first, then blocks in order, `interleaveBlocks` of them at a time symbol
+// by symbol, so that a burst of loss hits many blocks a little. Shallow on purpose: an urgent block that comes later
+// waits for what is here. Knows nothing of sockets: `write` puts datagrams on the wire and says how many it took.
 import type { Pacer } from "./pacer.ts";
 
 export type WriteResult = { readonly written: number; readonly error?: string };
 export type PathCounters = { datagrams: number; bytes: number; errors: number; droppedBlocks: number };
 
-type Batch = { readonly datagrams: readonly Buffer[]; at: number; readonly onSent: (() => void) | undefined };
+type Batch = { readonly datagrams: readonly Buffer[]; at: number; sent: number; readonly onSent: () => void };
+
+export type PathQueueOptions = {
+  readonly pacer: Pacer;
+  /** What the network adds to each datagram on the wire. */
+  readonly overheadBytes: number;
+  /** Bytes that may wait before no further block is taken. */
+  readonly roomBytes: number;
+  readonly interleaveBlocks: number;
+  readonly write: (datagrams: readonly Buffer[]) => WriteResult;
+  readonly onError: (error: string | undefined) => void;
+};
 
 /** Datagrams handed to the kernel in one call at most. */
 const BURST_DATAGRAMS = 32;
 /** Pause after the kernel refused to take a datagram. */
 const RETRY_MS = 50;
+/** A path that has not moved for this long holds nobody up any more. */
+const STALL_MS = 1000;
 
 export class PathQueue {
   readonly counters: PathCounters = { datagrams: 0, bytes: 0, errors: 0, droppedBlocks: 0 };
-  readonly #pacer: Pacer;
-  readonly #overheadBytes: number;
-  readonly #bytesMax: number;
-  readonly #write: (datagrams: readonly Buffer[]) => WriteResult;
-  readonly #onError: (error: string | undefined) => void;
-  readonly #control: Batch[] = [];
-  #data: Batch[] = [];
-  #dataHead = 0;
+  readonly #options: PathQueueOptions;
+  #heartbeat: Batch | undefined;
+  #blocks: Batch[] = [];
+  #turn = 0;
   #bytes = 0;
+  #movedMs = 0;
 
-  /** `overheadBytes` is what the network adds to each datagram on the wire. */
-  constructor(options: {
-    pacer: Pacer;
-    overheadBytes: number;
-    bytesMax: number;
-    write: (datagrams: readonly Buffer[]) => WriteResult;
-    onError: (error: string | undefined) => void;
-  }) {
-    this.#pacer = options.pacer;
-    this.#overheadBytes = options.overheadBytes;
-    this.#bytesMax = options.bytesMax;
-    this.#write = options.write;
-    this.#onError = options.onError;
+  constructor(options: PathQueueOptions) {
+    this.#options = options;
   }
 
   /** Bytes of blocks that wait. */
@@ -45,74 +45,99 @@ export class PathQueue {
   }
 
   get empty(): boolean {
-    return this.#control.length === 0 && this.#dataHead === this.#data.length;
+    return this.#heartbeat === undefined && this.#blocks.length === 0;
   }
 
   get hasRoom(): boolean {
-    return this.#bytes < this.#bytesMax;
+    const { roomBytes, interleaveBlocks } = this.#options;
+    return this.#bytes < roomBytes || this.#blocks.length < interleaveBlocks;
+  }
+
+  /** True when something waits and nothing has left for a while: the path is dead or as good as dead. */
+  isStalled(nowMs: number): boolean {
+    return !this.empty && nowMs - this.#movedMs > STALL_MS + this.#options.pacer.periodMs;
   }
 
   /** Puts a block's datagrams in line; `onSent` is called when the last of them has left. */
-  addBlock(datagrams: readonly Buffer[], onSent: () => void): void {
+  addBlock(datagrams: readonly Buffer[], nowMs: number, onSent: () => void): void {
+    if (this.empty) this.#movedMs = nowMs;
     for (const datagram of datagrams) this.#bytes += datagram.length;
-    this.#data.push({ datagrams, at: 0, onSent });
+    this.#blocks.push({ datagrams, at: 0, sent: 0, onSent });
   }
 
   /** Puts a heartbeat in front of the blocks. An older one that still waits is out of date and is dropped. */
-  addHeartbeat(datagrams: readonly Buffer[]): void {
-    if (this.#control[0]?.at === 0) this.#control.pop();
-    this.#control.push({ datagrams, at: 0, onSent: undefined });
+  addHeartbeat(datagrams: readonly Buffer[], nowMs: number): void {
+    if (this.empty) this.#movedMs = nowMs;
+    this.#heartbeat = { datagrams, at: 0, sent: 0, onSent: () => {} };
   }
 
   /** Writes what may leave now; milliseconds until it should be called again, undefined when nothing waits. */
   pump(nowMs: number): number | undefined {
-    for (;;) {
-      const batch = this.#control[0] ?? this.#data[this.#dataHead];
-      if (batch === undefined) return undefined;
+    const { pacer, overheadBytes } = this.#options;
+    while (!this.empty) {
+      const picks: Batch[] = [];
       const ready: Buffer[] = [];
       let wait = 0;
-      for (let i = batch.at; i < batch.datagrams.length && ready.length < BURST_DATAGRAMS; i++) {
-        const datagram = batch.datagrams[i] as Buffer;
-        const wireBytes = datagram.length + this.#overheadBytes;
-        if (!this.#pacer.take(wireBytes, nowMs)) {
-          wait = this.#pacer.waitMs(wireBytes);
+      for (
+        let batch = this.#next();
+        batch !== undefined && ready.length < BURST_DATAGRAMS;
+        batch = this.#next()
+      ) {
+        const datagram = batch.datagrams[batch.at] as Buffer;
+        const wireBytes = datagram.length + overheadBytes;
+        if (!pacer.take(wireBytes, nowMs)) {
+          wait = pacer.waitMs(wireBytes);
           break;
         }
+        batch.at++;
+        this.#turn++;
+        picks.push(batch);
         ready.push(datagram);
       }
-      if (ready.length > 0 && !this.#flush(batch, ready)) return RETRY_MS;
+      if (ready.length > 0 && !this.#flush(picks, ready, nowMs)) return RETRY_MS;
       if (wait > 0) return wait;
     }
+    return undefined;
+  }
+
+  /** The batch whose datagram is next. */
+  #next(): Batch | undefined {
+    if (this.#heartbeat !== undefined && this.#heartbeat.at < this.#heartbeat.datagrams.length)
+      return this.#heartbeat;
+    const window: Batch[] = [];
+    for (const batch of this.#blocks) {
+      if (batch.at < batch.datagrams.length && window.push(batch) === this.#options.interleaveBlocks) break;
+    }
+    return window[this.#turn % window.length];
   }
 
   /** False when the kernel did not take all of it. */
-  #flush(batch: Batch, ready: readonly Buffer[]): boolean {
-    const { written, error } = this.#write(ready);
+  #flush(picks: readonly Batch[], ready: readonly Buffer[], nowMs: number): boolean {
+    const { pacer, overheadBytes, write, onError } = this.#options;
+    const { written, error } = write(ready);
+    for (let i = ready.length - 1; i >= written; i--) {
+      (picks[i] as Batch).at--;
+      pacer.giveBack((ready[i]?.length ?? 0) + overheadBytes);
+    }
+    const done: Batch[] = [];
     for (let i = 0; i < written; i++) {
+      const batch = picks[i] as Batch;
       const size = ready[i]?.length ?? 0;
       this.counters.datagrams++;
-      this.counters.bytes += size + this.#overheadBytes;
-      if (batch.onSent !== undefined) this.#bytes -= size;
+      this.counters.bytes += size + overheadBytes;
+      if (batch !== this.#heartbeat) this.#bytes -= size;
+      if (++batch.sent === batch.datagrams.length) done.push(batch);
     }
-    batch.at += written;
-    for (let i = written; i < ready.length; i++)
-      this.#pacer.giveBack((ready[i]?.length ?? 0) + this.#overheadBytes);
+    if (written > 0) this.#movedMs = nowMs;
     if (error !== undefined) this.counters.errors++;
-    this.#onError(error);
-    if (batch.at === batch.datagrams.length) this.#finish(batch);
+    onError(error);
+    for (const batch of done) this.#finish(batch);
     return written === ready.length;
   }
 
   #finish(batch: Batch): void {
-    if (batch.onSent === undefined) {
-      this.#control.shift();
-      return;
-    }
-    this.#dataHead++;
-    if (this.#dataHead >= 1024 || this.#dataHead === this.#data.length) {
-      this.#data = this.#data.slice(this.#dataHead);
-      this.#dataHead = 0;
-    }
+    if (batch === this.#heartbeat) this.#heartbeat = undefined;
+    else this.#blocks.splice(this.#blocks.indexOf(batch), 1);
     batch.onSent();
   }
 }

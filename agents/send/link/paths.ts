@@ -3,7 +3,7 @@ import { lookup } from "node:dns/promises";
 import type { Logger } from "../../../shared/log.ts";
 import type { SendConfig } from "../config.ts";
 import { Pacer } from "./pacer.ts";
-import { PathQueue } from "./path-queue.ts";
+import { PathQueue, type PathQueueOptions } from "./path-queue.ts";
 import { openUdpSender, type UdpSender, wireOverheadBytes } from "./udp-path.ts";
 
 type LinkConfig = SendConfig["link"];
@@ -23,7 +23,8 @@ export class Path {
   constructor(
     readonly name: string,
     readonly endpoint: string,
-    options: { pacer: Pacer; overheadBytes: number; bytesMax: number },
+    readonly bestEffort: boolean,
+    options: Omit<PathQueueOptions, "write" | "onError">,
     readonly log: Logger,
   ) {
     this.queue = new PathQueue({
@@ -76,6 +77,13 @@ export class Path {
   }
 }
 
+/** What may wait on a path: little, so that an urgent message soon has its turn, and enough to bridge a timer. */
+const ROOM_MS = 10;
+
+function countRoomBytes(mbitPerSecond: number, datagramBytes: number): number {
+  return Math.max(2 * datagramBytes, ((mbitPerSecond * 1_000_000) / 8 / 1000) * ROOM_MS);
+}
+
 /** Throws an Error with a sentence for a person when an endpoint cannot be resolved or a socket not be opened. */
 export async function openPaths(link: LinkConfig, log: Logger): Promise<Path[]> {
   const paths: Path[] = [];
@@ -88,7 +96,13 @@ export async function openPaths(link: LinkConfig, log: Logger): Promise<Path[]> 
     const overheadBytes = wireOverheadBytes(family === 6 ? 6 : 4);
     const largest = link.datagramBytes + overheadBytes;
     const pacer = new Pacer(config.rateMbitPerSecond, largest, performance.now());
-    const path = new Path(config.name, text, { pacer, overheadBytes, bytesMax: config.queueBytesMax }, log);
+    const roomBytes = Math.min(
+      config.queueBytesMax,
+      countRoomBytes(config.rateMbitPerSecond, link.datagramBytes),
+    );
+    const { interleaveBlocks } = link;
+    const options = { pacer, overheadBytes, roomBytes, interleaveBlocks };
+    const path = new Path(config.name, text, config.bestEffort, options, log);
     const socket = await openUdpSender(address, port, family === 6 ? 6 : 4, () => path.pump());
     path.attach(socket);
     paths.push(path);

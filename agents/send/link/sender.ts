@@ -1,145 +1,165 @@
-// The sending end of the link: journal rows in order to blocks, datagrams and paths.
-// Rows that were just written come from memory; when the link is slower than the plant they are read back from the
-// journal, so that memory stays bounded. A row counts as sent when all its datagrams have left on at least one path.
+// The sending end of the link: rows of the journal, by priority, to blocks, datagrams and paths.
+// A row counts as sent when each of its datagrams has left on at least one path. Repeats go when nothing else wants to.
 import { pieceBytesMax, splitContent } from "../../../shared/framing/block.ts";
+import { Compressor } from "../../../shared/framing/compression.ts";
 import type { BlockEncoder } from "../../../shared/framing/encoder.ts";
 import { KIND_MESSAGES } from "../../../shared/framing/header.ts";
-import type { Journal, JournalRow } from "../journal.ts";
+import type { Journal, JournalRow, RowLosses } from "../journal.ts";
+import { Lane } from "./lane.ts";
 import type { PathQueue } from "./path-queue.ts";
+import type { LatestValues } from "./refine.ts";
+import type { Repeats } from "./repeats.ts";
 
-/** Rows kept in memory on their way from the journal to the paths. */
-const READY_BYTES_MAX = 8 * 1024 * 1024;
 /** Source symbols of one block at most; repair symbols have the rest of the field. */
 const SOURCE_SYMBOLS_MAX = 192;
 
-type InFlight = { readonly row: JournalRow; sent: boolean };
-/** A part of a row that is on its way; `last` is the row's last part. */
-type Piece = { readonly row: JournalRow; readonly datagrams: () => Buffer[]; readonly last: boolean };
+export type LinkSenderOptions = {
+  readonly encoder: BlockEncoder;
+  readonly queues: readonly { readonly queue: PathQueue; readonly bestEffort: boolean }[];
+  /** Streams from the most urgent to the least. */
+  readonly priorities: readonly number[];
+  readonly compress: boolean;
+  /** Messages that a sent row did not carry after all. */
+  readonly onLost: (losses: RowLosses) => void;
+};
+
+type Flight = { readonly row: JournalRow; readonly losses: RowLosses | undefined; left: number };
+type Piece = { readonly encode: () => Buffer[]; readonly flight: Flight | undefined };
 
 export class LinkSender {
   readonly #journal: Journal;
-  readonly #encoder: BlockEncoder;
-  readonly #queues: readonly PathQueue[];
-  readonly #pieceBytes: number;
-  readonly #onCorrupt: (messages: number) => void;
-  #ready: JournalRow[] = [];
-  #readyBytes = 0;
-  #pieces: Piece[] = [];
-  /** Id of the last row taken into #ready or beyond. */
-  #takenId: number;
-  /** Id of the last row in the journal. */
-  #lastId: number;
-  #inFlight: InFlight[] = [];
-  readonly #sent = new Map<number, number>();
+  readonly #latest: LatestValues;
+  readonly #repeats: Repeats;
+  readonly #options: LinkSenderOptions;
+  readonly #compressor = new Compressor();
+  readonly #lanes = new Map<number, Lane>();
+  readonly #pieces = new Map<number, Piece[]>();
+  readonly #flights = new Map<number, Flight[]>();
+  #repeatPieces: Piece[] = [];
+  #inFlight = 0;
 
-  /** `onCorrupt` hears of messages that the journal lost: they are announced to the receiver as skipped. */
-  constructor(
-    journal: Journal,
-    encoder: BlockEncoder,
-    queues: readonly PathQueue[],
-    onCorrupt: (messages: number) => void,
-  ) {
-    this.#onCorrupt = onCorrupt;
+  constructor(journal: Journal, latest: LatestValues, repeats: Repeats, options: LinkSenderOptions) {
     this.#journal = journal;
-    this.#encoder = encoder;
-    this.#queues = queues;
-    this.#pieceBytes = pieceBytesMax(encoder.symbolBytes, SOURCE_SYMBOLS_MAX);
-    this.#takenId = journal.sentId;
-    this.#lastId = Number.POSITIVE_INFINITY; // unknown: look into the journal
-    for (const stream of journal.streams) this.#sent.set(stream, this.#oldestUnsent(stream));
+    this.#latest = latest;
+    this.#repeats = repeats;
+    this.#options = options;
   }
 
   /** New rows, already kept in the journal. */
   add(rows: readonly JournalRow[]): void {
-    for (const row of rows) {
-      const follows = this.#lastId === this.#takenId;
-      this.#lastId = row.id;
-      if (!follows || this.#readyBytes >= READY_BYTES_MAX) continue; // will be read back from the journal
-      this.#take(row);
-    }
-    this.fill();
-  }
-
-  /** One past the highest sequence of the stream that has left. */
-  sentSequence(stream: number): number {
-    return this.#sent.get(stream) ?? 0;
+    for (const row of rows) this.#lane(row.stream).add(row);
   }
 
   /** True when everything in the journal has left. */
   get idle(): boolean {
-    return this.#journal.sentId >= this.#lastId && this.#inFlight.length === 0;
+    return this.#inFlight === 0 && this.#order().every((stream) => !this.#lane(stream).hasRows);
   }
 
   /** Feeds the paths as far as they have room. To be called whenever one of them may have. */
-  fill(): void {
-    for (;;) {
-      const open = this.#queues.filter((queue) => queue.hasRoom);
-      if (open.length === 0) return;
-      const piece = this.#nextPiece();
+  fill(nowMs: number): void {
+    while (this.#hasRoom(nowMs)) {
+      const piece = this.#nextPiece(nowMs) ?? this.#nextRepeat(nowMs);
       if (piece === undefined) return;
-      const datagrams = piece.datagrams();
-      const flight = piece.last ? { row: piece.row, sent: false } : undefined;
-      if (flight) this.#inFlight.push(flight);
-      for (const queue of this.#queues) {
-        if (!queue.hasRoom) queue.counters.droppedBlocks++;
-        else queue.addBlock(datagrams, () => this.#onSent(flight));
-      }
+      this.#enqueue(piece, nowMs);
     }
   }
 
-  #onSent(flight: InFlight | undefined): void {
-    if (flight === undefined || flight.sent) return;
-    flight.sent = true;
-    while (this.#inFlight[0]?.sent) {
-      const row = this.#inFlight.shift()?.row;
-      if (row === undefined) return;
-      this.#sent.set(row.stream, row.first + row.count);
+  /** Every path that must not miss a block has room; a dead one holds nobody up. */
+  #hasRoom(nowMs: number): boolean {
+    const { queues } = this.#options;
+    const binding = queues.filter(({ queue, bestEffort }) => !bestEffort && !queue.isStalled(nowMs));
+    if (binding.length > 0) return binding.every(({ queue }) => queue.hasRoom);
+    return queues.some(({ queue }) => queue.hasRoom);
+  }
+
+  #enqueue({ encode, flight }: Piece, nowMs: number): void {
+    const datagrams = encode();
+    let hasLeft = false;
+    const onSent = () => {
+      if (hasLeft || flight === undefined) return;
+      hasLeft = true;
+      flight.left--;
+      this.#settle(flight.row.stream);
+    };
+    for (const { queue } of this.#options.queues) {
+      if (queue.hasRoom) queue.addBlock(datagrams, nowMs, onSent);
+      else queue.counters.droppedBlocks++;
+    }
+  }
+
+  #settle(stream: number): void {
+    const flights = this.#flights.get(stream) ?? [];
+    while (flights[0]?.left === 0) {
+      const { row, losses } = flights.shift() as Flight;
+      this.#inFlight--;
       this.#journal.markSent(row);
-      if (row.corrupt) this.#onCorrupt(row.corrupt);
+      if (losses !== undefined) this.#options.onLost(losses);
     }
   }
 
-  #nextPiece(): Piece | undefined {
-    if (this.#pieces.length === 0) {
-      const row = this.#nextRow();
-      if (row === undefined) return undefined;
-      const blocks = splitContent(row.first, row.count, row.content, this.#pieceBytes);
-      this.#pieces = blocks.map((block) => ({
-        row,
-        datagrams: () => this.#encoder.encode(KIND_MESSAGES, row.stream, block),
-        last: block.part === block.parts - 1,
-      }));
+  #nextPiece(nowMs: number): Piece | undefined {
+    for (const stream of this.#order()) {
+      const waiting = this.#pieces.get(stream)?.shift();
+      if (waiting !== undefined) return waiting;
+      const next = this.#lane(stream).next(nowMs);
+      if (next === undefined) continue;
+      const flight = { row: next.row, losses: next.losses, left: 0 };
+      const pieces = this.#cut(next.row, next.content, flight);
+      flight.left = pieces.length;
+      const flights = this.#flights.get(stream);
+      if (flights === undefined) this.#flights.set(stream, [flight]);
+      else flights.push(flight);
+      this.#inFlight++;
+      const first = pieces.shift();
+      this.#pieces.set(stream, pieces);
+      return first;
     }
-    return this.#pieces.shift();
+    return undefined;
   }
 
-  #nextRow(): JournalRow | undefined {
-    if (this.#ready.length === 0 && this.#takenId < this.#lastId) {
-      const rows = this.#journal.read(this.#takenId);
-      if (rows.length === 0) this.#lastId = this.#takenId;
-      for (const row of rows) {
-        if (this.#readyBytes < READY_BYTES_MAX) this.#take(row);
-      }
+  /** Only while no path has anything of its own to do. */
+  #nextRepeat(nowMs: number): Piece | undefined {
+    if (!this.#options.queues.every(({ queue }) => queue.bytes === 0 || queue.isStalled(nowMs)))
+      return undefined;
+    if (this.#repeatPieces.length === 0) {
+      const row = this.#repeats.next(nowMs);
+      if (row !== undefined) this.#repeatPieces = this.#cut(row, row.content, undefined);
     }
-    const row = this.#ready.shift();
-    if (row !== undefined) this.#readyBytes -= row.content.length;
-    return row;
+    return this.#repeatPieces.shift();
   }
 
-  #take(row: JournalRow): void {
-    this.#ready.push(row);
-    this.#readyBytes += row.content.length;
-    this.#takenId = row.id;
+  #cut(row: JournalRow, content: Uint8Array, flight: Flight | undefined): Piece[] {
+    const { encoder, compress } = this.#options;
+    const compressed = compress ? this.#compressor.compress(content) : undefined;
+    const pieceBytes = pieceBytesMax(encoder.symbolBytes, SOURCE_SYMBOLS_MAX);
+    const blocks = splitContent(
+      row.first,
+      row.count,
+      compressed ?? content,
+      pieceBytes,
+      compressed !== undefined,
+    );
+    return blocks.map((block) => ({
+      encode: () => encoder.encode(KIND_MESSAGES, row.stream, block),
+      flight,
+    }));
   }
 
-  #oldestUnsent(stream: number): number {
-    for (let id = this.#journal.sentId; ; ) {
-      const rows = this.#journal.read(id);
-      const unsent = rows.find((row) => row.stream === stream);
-      if (unsent !== undefined) return unsent.first;
-      const last = rows.at(-1);
-      if (last === undefined) return this.#journal.next(stream);
-      id = last.id;
-    }
+  /** All streams that have rows, the most urgent first. */
+  #order(): readonly number[] {
+    const { priorities } = this.#options;
+    const known = this.#journal.streams;
+    return [
+      ...priorities.filter((stream) => known.includes(stream)),
+      ...known.filter((stream) => !priorities.includes(stream)),
+    ];
+  }
+
+  #lane(stream: number): Lane {
+    const known = this.#lanes.get(stream);
+    if (known !== undefined) return known;
+    const lane = new Lane(stream, this.#journal, this.#latest);
+    this.#lanes.set(stream, lane);
+    return lane;
   }
 }

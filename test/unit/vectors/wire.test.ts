@@ -20,7 +20,15 @@ describe("wire.json", () => {
     const writer = new ContentWriter();
     writer.addMessage(makeMessage({ payload: Buffer.from("hello") }));
     const piece = writer.take();
-    const block = { first: 0, count: 1, part: 0, parts: 1, contentBytes: piece.length, piece };
+    const block = {
+      first: 0,
+      count: 1,
+      part: 0,
+      parts: 1,
+      compressed: false,
+      contentBytes: piece.length,
+      piece,
+    };
     const datagrams = makeEncoder().encode(KIND_MESSAGES, 0, block);
     expect(datagrams.map((datagram) => datagram.toString("hex"))).toEqual([...(vectors[0]?.datagrams ?? [])]);
   });

@@ -44,9 +44,10 @@ function config(text: string) {
 
 test("loadRecvConfig() fills in every default of the smallest files", () => {
   const { link, profiles, ...rest } = config(GOOD);
-  expect({ ...link, key: [...link.key.reveal()] }).toEqual({
+  expect({ ...link, keys: link.keys.map((key) => [...key.reveal()]) }).toEqual({
     id: "plant-7",
-    key: Array(32).fill(7),
+    sealing: "aes-256-gcm",
+    keys: [Array(32).fill(7)],
     patienceMs: 1000,
     assemblyBytesMax: 67_108_864,
     holdBytesMax: 67_108_864,

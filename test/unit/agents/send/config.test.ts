@@ -53,13 +53,19 @@ function config(text: string, environment: Record<string, string> = {}) {
 
 test("loadSendConfig() fills in every default of the smallest file", () => {
   const { link, ...rest } = config(GOOD);
-  expect({ ...link, key: [...link.key.reveal()] }).toEqual({
+  expect({ ...link, keys: link.keys.map((key) => [...key.reveal()]) }).toEqual({
     id: "plant-7",
-    key: Array(32).fill(7),
+    sealing: "aes-256-gcm",
+    keys: [Array(32).fill(7)],
     datagramBytes: 1400,
     lingerMs: 1,
     heartbeatMs: 1000,
     blockBytes: 49_152,
+    repairPercent: 10,
+    repairSymbolsMin: 1,
+    interleaveBlocks: 1,
+    compression: "zstd",
+    repeatAfterSeconds: 0,
     paths: [
       {
         name: "path-1",
@@ -67,6 +73,7 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
         endpoint: { host: "10.10.0.2", port: 14_550 },
         rateMbitPerSecond: 100,
         queueBytesMax: 4_194_304,
+        bestEffort: false,
       },
     ],
   });
@@ -77,6 +84,8 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
     log: { level: "info", file: undefined },
     stop: { graceSeconds: 10 },
     filters: [],
+    priorities: [],
+    latestOnly: [],
     sources: [
       {
         name: "a",
@@ -180,7 +189,7 @@ const ONE_FAULT: [from: string, to: string, line: string][] = [
   [
     '"plant-7"',
     '"plant-7"\n__proto__ = 5',
-    "send.toml:3:1: link.__proto__: is not a known key; must be one of id, key_file, datagram_bytes, linger_ms, heartbeat_ms, block_bytes, path",
+    "send.toml:3:1: link.__proto__: is not a known key; must be one of id, sealing, key_file, next_key_file, datagram_bytes, linger_ms, heartbeat_ms, block_bytes, repair_percent, repair_symbols_min, interleave_blocks, compression, repeat_after_seconds, path",
   ],
   [
     '"plant-7"',

@@ -21,7 +21,15 @@ describe("splitContent() and encodeBlock()", () => {
 
 describe("decodeBlock()", () => {
   const { bytes } = encodeBlock(
-    { first: 9, count: 2, part: 0, parts: 1, contentBytes: 30, piece: Buffer.alloc(30, 1) },
+    {
+      first: 9,
+      count: 2,
+      part: 0,
+      parts: 1,
+      compressed: false,
+      contentBytes: 30,
+      piece: Buffer.alloc(30, 1),
+    },
     40,
   );
 

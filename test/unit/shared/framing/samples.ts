@@ -13,7 +13,7 @@ export function makeEncoder(
 ): BlockEncoder {
   return new BlockEncoder({
     linkId: LINK_ID,
-    linkKey: LINK_KEY,
+    linkKeys: [LINK_KEY],
     journalId: JOURNAL_ID,
     epoch: EPOCH,
     datagramBytes: 1400,

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import { GapBook } from "../../../../../agents/recv/link/gaps.ts";
 import { Receiver } from "../../../../../agents/recv/link/receiver.ts";
 import { emptyLinkState, type LinkState } from "../../../../../agents/recv/link/session.ts";
 import { splitContent } from "../../../../../shared/framing/block.ts";
@@ -41,6 +42,7 @@ function makeReceiver(state: LinkState = emptyLinkState(), change: object = {}):
         .map((frame) => (frame.type === "message" ? text(frame.message.payload) : frame.reason));
       events.push(`${first + skip}:${texts.join(",")}`);
     },
+    recover: (_stream, _joined, { first, end }) => events.push(`recover ${first}-${end - 1}`),
     gap: (_stream, { first, count }, reason) => events.push(`${reason} ${first}+${count}`),
     heartbeat: ({ streams }) => events.push(`heartbeat ${streams[0]?.sent}`),
     journalChanged: (id, retired) =>
@@ -127,7 +129,13 @@ describe("Receiver", () => {
     for (const datagram of datagrams) first.receive(datagram, 0, 0);
     const { journalId, epoch, expected, retired } = first.state;
     events = [];
-    const again = makeReceiver({ journalId, epoch, expected: new Map(expected), retired: new Set(retired) });
+    const again = makeReceiver({
+      journalId,
+      epoch,
+      expected: new Map(expected),
+      retired: new Set(retired),
+      gaps: new GapBook(),
+    });
     for (const datagram of datagrams) again.receive(datagram, 0, 0);
     expect(events).toEqual([]);
     expect(refusals["sequence-delivered"]).toBe(1);
@@ -179,7 +187,7 @@ describe("Receiver", () => {
     const send = (datagrams: Buffer[]) => {
       for (const datagram of datagrams) receiver.receive(datagram, 0, 0);
     };
-    send(block(makeEncoder({ linkKey: new Uint8Array(32).fill(9) }), 0, ["a"]));
+    send(block(makeEncoder({ linkKeys: [new Uint8Array(32).fill(9)] }), 0, ["a"]));
     expect(Object.keys(refusals)).toEqual(["key"]);
     send(block(makeEncoder({ linkId: "plant-8" }), 0, ["a"]));
     expect(Object.keys(refusals)).toEqual(["key", "link"]);

@@ -1,0 +1,117 @@
+// The recv agent without its rim: receiver, spool intake and the link's health, with the time as an argument. What it
+// needs of the world (a spool to keep things in, ears for what happens) is handed in; the simulator hands in others.
+import { Counters } from "../../shared/counters.ts";
+import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
+import { SpoolIntake } from "./intake.ts";
+import { type LinkLedger, linkLedger } from "./ledger.ts";
+import { type HealthOptions, LinkHealth } from "./link/health.ts";
+import type { Gap } from "./link/order.ts";
+import { type GapReason, Receiver, type ReceiverOptions } from "./link/receiver.ts";
+import type { LinkState } from "./link/session.ts";
+import type { Spool } from "./spool.ts";
+
+export type RecvCoreOutput = {
+  /** flush() has something to keep. */
+  dirty(): void;
+  gap(stream: number, gap: Gap, reason: GapReason): void;
+  recovered(stream: number, first: number, end: number): void;
+  heartbeat(heartbeat: Heartbeat): void;
+  journalChanged(journalId: bigint, retired: bigint | undefined): void;
+  epochChanged(epoch: bigint): void;
+  /** `path` is -1 for what was given up after it had arrived. */
+  refused(reason: string, path: number, count: number): void;
+};
+
+export class RecvCore {
+  readonly counters = new Counters();
+  readonly health: LinkHealth;
+  readonly #spool: Spool;
+  readonly #receiver: Receiver;
+  readonly #intake: SpoolIntake;
+  #nowMs = 0;
+
+  constructor(options: ReceiverOptions & HealthOptions, spool: Spool, output: RecvCoreOutput) {
+    this.#spool = spool;
+    for (const [name, value] of spool.loadCounters("counter.")) this.counters.set(name, value);
+    this.health = new LinkHealth(options);
+    this.#receiver = new Receiver(options, spool.loadLinkState(), {
+      deliver: (stream, delivery) => {
+        this.#intake.deliver(stream, delivery);
+        output.dirty();
+      },
+      recover: (stream, joined, range) => {
+        this.#intake.recover(stream, joined, range);
+        output.recovered(stream, range.first, range.end);
+        output.dirty();
+      },
+      gap: (stream, gap, reason) => {
+        this.#intake.gap(stream, gap, reason, this.#nowMs);
+        if (reason === "gap") this.health.noteLoss(this.#nowMs);
+        output.gap(stream, gap, reason);
+        output.dirty();
+      },
+      heartbeat: (heartbeat) => {
+        this.health.noteHeartbeat(heartbeat, this.#nowMs);
+        output.heartbeat(heartbeat);
+      },
+      journalChanged: (journalId, retired) => {
+        this.#intake.touch();
+        output.journalChanged(journalId, retired);
+        output.dirty();
+      },
+      epochChanged: (epoch) => {
+        this.counters.add("link/sender_restarts");
+        this.#intake.touch();
+        output.epochChanged(epoch);
+        output.dirty();
+      },
+      restored: (symbols) => this.counters.add("link/restored_symbols", symbols),
+      refused: (reason, path, count) => {
+        if (reason === "surplus") this.counters.add("link/surplus", count);
+        else this.counters.add(`link/refused/${reason}`, count);
+        output.refused(reason, path, count);
+      },
+    });
+    this.#intake = new SpoolIntake(spool, this.counters, () => this.#receiver.state);
+  }
+
+  get state(): LinkState {
+    return this.#receiver.state;
+  }
+
+  get waitingBytes(): number {
+    return this.#receiver.waitingBytes;
+  }
+
+  get ledger(): LinkLedger {
+    let awaited = 0;
+    for (const { stream, sent } of this.health.last?.heartbeat.streams ?? []) {
+      awaited += Math.max(0, sent - (this.state.expected.get(stream) ?? 0));
+    }
+    return linkLedger(this.counters, awaited);
+  }
+
+  setKeys(linkKeys: readonly Uint8Array[]): void {
+    this.#receiver.setKeys(linkKeys);
+  }
+
+  receive(datagram: Buffer, path: number, nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.#receiver.receive(datagram, path, nowMs);
+  }
+
+  /** To be called every few milliseconds: gives up what has waited too long. */
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.#receiver.tick(nowMs);
+  }
+
+  /** Keeps what has arrived. Throws what the disk says; then it waits on, up to a bound. */
+  flush(nowMs: number): void {
+    this.#intake.flush(nowMs, this.health.clockDifferenceMs ?? 0);
+  }
+
+  close(): void {
+    this.#spool.close();
+  }
+}

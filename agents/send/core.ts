@@ -1,0 +1,205 @@
+// The send agent without its rim: intake, journal, link sender and heartbeats, with the time as an argument. What it
+// needs of the world (a log to write to, paths to fill) is handed in; the simulator hands in others.
+import { Counters } from "../../shared/counters.ts";
+import { decodeContent } from "../../shared/framing/content.ts";
+import { BlockEncoder } from "../../shared/framing/encoder.ts";
+import { encodeHeartbeat } from "../../shared/framing/heartbeat.ts";
+import type { Message } from "../../shared/message.ts";
+import { matchTopic } from "../../shared/mqtt/topic.ts";
+import type { BlockLog, Durability } from "../../shared/store/block-log.ts";
+
+import { makeHeartbeat } from "./heartbeat.ts";
+import type { Source } from "./ingress/source.ts";
+import { Intake, type IntakeOptions, type LossReason } from "./intake.ts";
+import { Journal, type JournalRow } from "./journal.ts";
+import { type SendLedger, sendLedger } from "./ledger.ts";
+import type { PathQueue } from "./link/path-queue.ts";
+import { LatestValues } from "./link/refine.ts";
+import { type Range, Repeats } from "./link/repeats.ts";
+import { LinkSender } from "./link/sender.ts";
+
+export type SendCoreOptions = IntakeOptions & {
+  readonly linkId: string;
+  readonly linkKeys: readonly Uint8Array[];
+  readonly durability: Durability;
+  readonly journalBytesMax: number;
+  readonly datagramBytes: number;
+  readonly repairPercent: number;
+  readonly repairSymbolsMin: number;
+  readonly compress: boolean;
+  readonly heartbeatMs: number;
+  /** 0: nothing is repeated by itself. */
+  readonly repeatAfterMs: number;
+};
+
+export type CorePath = { readonly name: string; readonly queue: PathQueue; readonly bestEffort: boolean };
+
+export type SendCoreOutput = {
+  /** Something waits for flush(). */
+  waiting(full: boolean): void;
+  lost(source: string, reason: LossReason, topic: string, payloadBytes: number): void;
+  /** The journal refuses, and why; undefined: it takes again. */
+  blocked(why: string | undefined): void;
+  /** Messages given up after they were kept, by reason. */
+  skipped(reason: string, messages: number): void;
+};
+
+export class SendCore {
+  readonly journal: Journal;
+  readonly counters = new Counters();
+  readonly #options: SendCoreOptions;
+  readonly #intake: Intake;
+  readonly #encoder: BlockEncoder;
+  readonly #sender: LinkSender;
+  readonly #repeats: Repeats;
+  readonly #latest = new LatestValues();
+  readonly #paths: readonly CorePath[];
+  readonly #startedMs: number;
+
+  constructor(
+    options: SendCoreOptions,
+    log: BlockLog,
+    paths: readonly CorePath[],
+    nowMs: number,
+    random64: () => bigint,
+    output: SendCoreOutput,
+  ) {
+    this.#options = options;
+    this.#paths = paths;
+    this.#startedMs = nowMs;
+    const { linkId, linkKeys, durability, journalBytesMax: bytesMax, datagramBytes } = options;
+    this.journal = new Journal(log, { durability, bytesMax, nowMs, random64 });
+    for (const [name, value] of this.journal.counters()) this.counters.set(name, value);
+    const { journalId, epoch } = this.journal;
+    const { repairPercent, repairSymbolsMin } = options;
+    this.#encoder = new BlockEncoder({
+      linkId,
+      linkKeys,
+      journalId,
+      epoch,
+      datagramBytes,
+      repairPercent,
+      repairSymbolsMin,
+    });
+    this.#repeats = new Repeats(this.journal, options.repeatAfterMs);
+    this.#sender = new LinkSender(this.journal, this.#latest, this.#repeats, {
+      encoder: this.#encoder,
+      queues: paths,
+      priorities: options.priorities.map(({ stream }) => stream),
+      compress: options.compress,
+      onLost: (losses) => {
+        for (const [reason, messages] of losses) {
+          this.counters.add(`link/lost/${reason}`, messages);
+          output.skipped(reason, messages);
+        }
+      },
+    });
+    if (options.latestOnly.length > 0) this.#recallLatest();
+    this.#intake = new Intake(options, this.journal, this.counters, this.#latest, {
+      kept: (rows) => this.#sender.add(rows),
+      waiting: (full) => output.waiting(full),
+      lost: (source, reason, topic, payloadBytes) => output.lost(source, reason, topic, payloadBytes),
+      blocked: (why) => output.blocked(why),
+    });
+  }
+
+  get ledger(): SendLedger {
+    return sendLedger(this.counters, this.journal.unsentMessages + this.#intake.waitingMessages);
+  }
+
+  /** True when everything that was accepted has left. */
+  get idle(): boolean {
+    return this.#intake.waitingMessages === 0 && this.#sender.idle;
+  }
+
+  /** Sequences that wait to be sent again on request. */
+  get replaying(): number {
+    return this.#repeats.waiting;
+  }
+
+  accept(source: string, message: Message, onSettled: () => void): void {
+    this.#intake.accept(source, message, onSettled);
+  }
+
+  refuse(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
+    this.#intake.refuse(source, reason, topic, payloadBytes);
+  }
+
+  /** Keeps what was accepted, and settles it. False when the journal did not take it. */
+  flush(nowMs: number): boolean {
+    return this.#intake.flush(nowMs);
+  }
+
+  /** Gives the paths what they have room for. */
+  fill(nowMs: number): void {
+    this.#sender.fill(nowMs);
+  }
+
+  /** Puts a heartbeat on every path. */
+  beat(nowMs: number, sources: readonly Source[], stopping: boolean): void {
+    const { heartbeatMs: intervalMs } = this.#options;
+    const paths = this.#paths.map(({ name, queue }) => ({ name, counters: queue.counters }));
+    const { journal, ledger, counters } = this;
+    const startedMs = this.#startedMs;
+    const heartbeat = makeHeartbeat({
+      nowMs,
+      startedMs,
+      intervalMs,
+      stopping,
+      journal,
+      ledger,
+      sources,
+      paths,
+      counters,
+    });
+    const datagrams = this.#encoder.encodeHeartbeat(encodeHeartbeat(heartbeat));
+    for (const { queue } of this.#paths) queue.addHeartbeat(datagrams, nowMs);
+  }
+
+  /** Other live keys, from the next block on. */
+  setKeys(linkKeys: readonly Uint8Array[]): void {
+    this.#encoder.setKeys(linkKeys);
+  }
+
+  /** Asks for sequences to be sent again; how many of them the journal still holds, or undefined when too much waits. */
+  replay(range: Range): number | undefined {
+    const oldest = Math.max(range.first, this.journal.oldest(range.stream) ?? range.end);
+    const end = Math.min(range.end, this.journal.sent(range.stream));
+    if (oldest >= end) return 0;
+    return this.#repeats.ask({ ...range, first: oldest, end }) ? end - oldest : undefined;
+  }
+
+  /** Keeps cursors and counters that no message has carried into the journal. Throws what the log throws. */
+  save(): void {
+    this.journal.save(this.counters.entries());
+  }
+
+  close(): void {
+    this.journal.close(this.counters.entries());
+  }
+
+  /** After a restart: what waits in the journal overtakes its like as if it had just been taken in. */
+  #recallLatest(): void {
+    for (const stream of this.journal.streams) {
+      let at = this.journal.sent(stream);
+      for (let rows = this.journal.read(stream, at); rows.length > 0; rows = this.journal.read(stream, at)) {
+        for (const row of rows) this.#recallRow(row);
+        const last = rows[rows.length - 1] as JournalRow;
+        at = last.first + last.count;
+      }
+    }
+  }
+
+  #recallRow(row: JournalRow): void {
+    let sequence = row.first;
+    for (const frame of decodeContent(row.content, row.count) ?? []) {
+      if (
+        frame.type === "message" &&
+        this.#options.latestOnly.some((filter) => matchTopic(filter, frame.message.topic))
+      ) {
+        this.#latest.note(row.stream, frame.message.topic, sequence);
+      }
+      sequence += frame.type === "message" ? 1 : frame.count;
+    }
+  }
+}

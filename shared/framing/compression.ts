@@ -1,0 +1,43 @@
+// zstd [RFC 8878] around a whole content, where it pays. Decompression is bounded before it begins: a small datagram
+// can never become a huge buffer.
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+
+/** Smaller contents gain nothing worth the time. */
+const COMPRESS_BYTES_MIN = 200;
+const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+
+/** The compressed content when it is at least a sixteenth smaller. */
+export function compressContent(content: Uint8Array): Uint8Array | undefined {
+  if (content.length < COMPRESS_BYTES_MIN) return undefined;
+  const compressed = zstdCompressSync(content, LEVEL);
+  return compressed.length <= content.length - content.length / 16 ? compressed : undefined;
+}
+
+/** The content, or undefined when it is not zstd or would be larger than `bytesMax`. */
+export function decompressContent(compressed: Uint8Array, bytesMax: number): Uint8Array | undefined {
+  try {
+    return zstdDecompressSync(compressed, { maxOutputLength: bytesMax });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Tries to compress only as often as it pays: after failures it lets ever more contents pass, up to 64. */
+export class Compressor {
+  #pass = 0;
+  #failures = 0;
+
+  compress(content: Uint8Array): Uint8Array | undefined {
+    if (this.#pass > 0) {
+      this.#pass--;
+      return undefined;
+    }
+    const compressed = compressContent(content);
+    if (compressed !== undefined) this.#failures = 0;
+    else if (content.length >= COMPRESS_BYTES_MIN) {
+      this.#failures = Math.min(this.#failures + 1, 6);
+      this.#pass = 2 ** this.#failures;
+    }
+    return compressed;
+  }
+}
