@@ -374,6 +374,21 @@ const ONE_FAULT: [from: string, to: string, line: string][] = [
     "send.toml:11:1: limits.message_bytes_max: is 16777217, over journal.bytes_max; must be at most 16777216",
   ],
   [
+    'key_file = "link.key"\n',
+    "",
+    "send.toml:1:1: link.key_file: is missing; must be the path of a link key; keygen makes one",
+  ],
+  [
+    'key_file = "link.key"',
+    'key_file = "link.key"\nsealing = "none"',
+    'send.toml:3:1: link.key_file: is given with sealing "none"; must be left out',
+  ],
+  [
+    'key_file = "link.key"',
+    'key_file = "link.key"\nnext_key_file = "link.key"',
+    "send.toml:4:1: link.next_key_file: holds a key with the same key id as key_file; must be another key",
+  ],
+  [
     '"link.key"',
     '"none.key"',
     "send.toml:3:1: link.key_file: none.key does not exist; must be a file of 1 to 65536 bytes that only its owner can read",
