@@ -41,3 +41,7 @@ export function accepts(door: Door): Promise<boolean> {
     socket.once("connect", () => socket.destroy());
   });
 }
+
+export function acceptsTcp(port: number): Promise<boolean> {
+  return accepts({ port });
+}
