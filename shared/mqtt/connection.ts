@@ -4,6 +4,7 @@
 // QoS 0 messages while offline (they would wait in memory without a limit).
 
 import type { Duplex } from "node:stream";
+import { disable as disableDebug } from "debug";
 import { type IClientOptions, type IConnackPacket, MqttClient, type Packet, Store } from "mqtt";
 import { Backoff } from "./backoff.ts";
 import { type ConnectionFault, explainFault } from "./explain.ts";
@@ -60,6 +61,9 @@ export type BrokerSession = {
 
 /** A connection that lasted this long is stable: the next loss begins with the shortest wait again. */
 const STABLE_MS = 5000;
+
+// With DEBUG in the environment, MQTT.js and mqtt-packet would print passwords and payloads to stderr.
+disableDebug();
 
 /** The client connects when its connect() is called, and keeps at it until end(). Never throws. */
 export function createBrokerConnection(options: BrokerConnectionOptions): MqttClient {
@@ -140,7 +144,6 @@ function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
     manualConnect: true,
     outgoingStore: new RedeliveryStore(),
     timerVariant: "native",
-    // Silent even if the environment has DEBUG set: MQTT.js would print the password and payloads.
     log: () => {},
   };
 }

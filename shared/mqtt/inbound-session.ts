@@ -8,8 +8,8 @@ import type { Qos } from "../message.ts";
 /** Anything the broker waits for an acknowledgement of; compared by identity. */
 export type Delivery = { readonly qos: Qos; readonly packetId: number };
 
-/** deliver: new, to be acknowledged · wait: known, still uncommitted · again: known and committed · exceeded: one too many. */
-export type Reception = "deliver" | "wait" | "again" | "exceeded";
+/** deliver: new, to be acknowledged · wait: known, still uncommitted · again: known and committed. */
+export type Reception = "deliver" | "wait" | "again";
 
 const PUBACK = 0x40;
 const PUBREC = 0x50;
@@ -18,19 +18,9 @@ const ACK_BYTES = 4;
 const COMMITTED = Symbol("committed");
 
 export class InboundSession {
-  readonly #receiveMaximum: number;
   readonly #once = new Map<number, Delivery>();
   readonly #exactly = new Map<number, Delivery | typeof COMMITTED>();
   #uncommittedExactly = 0;
-
-  constructor(receiveMaximum: number) {
-    this.#receiveMaximum = receiveMaximum;
-  }
-
-  /** How many packet ids are taken: what the receive maximum limits [MQTT5 4.9]. */
-  get openCount(): number {
-    return this.#once.size + this.#exactly.size;
-  }
 
   /** How many deliveries the owner has not acknowledged yet. */
   get uncommittedCount(): number {
@@ -60,7 +50,7 @@ export class InboundSession {
       this.#exactly.set(delivery.packetId, delivery);
       this.#uncommittedExactly++;
     }
-    return this.openCount > this.#receiveMaximum ? "exceeded" : "deliver";
+    return "deliver";
   }
 
   /** The bytes that acknowledge these deliveries, in their order; void ones and QoS 0 add nothing. */

@@ -29,8 +29,9 @@ export type IngressTapOptions = {
   /** A PUBLISH packet of more bytes is skipped and refused as "oversize". */
   readonly packetBytesMax: number;
   /**
-   * How many QoS 1 and 2 messages may wait for their acknowledgement. In MQTT 5 it must equal the advertised
-   * receive maximum, and more is a protocol error; in MQTT 3.1.1 reading rests until some are acknowledged.
+   * How many QoS 1 and 2 messages may wait for their acknowledgement; then reading rests until some are. In MQTT 5 it
+   * is what the broker was told, too. One that sends more all the same is not cut off: Mosquitto 2.0.11 does so with all
+   * that it has kept for a session, and would do so again at each reconnect, for ever.
    */
   readonly receiveMaximum: number;
   readonly onPublish: (publish: InboundPublish) => void;
@@ -59,7 +60,7 @@ export class IngressTap {
 
   constructor(options: IngressTapOptions) {
     this.#options = options;
-    this.#session = new InboundSession(options.receiveMaximum);
+    this.#session = new InboundSession();
   }
 
   /** Puts the tap between a new connection's socket and MQTT.js, which gets the result. */
@@ -156,9 +157,8 @@ class TapStream extends Duplex {
       const decoding = decodePublish(this.#options.version, firstByte, bytes, bodyStart, end);
       if (decoding.kind === "malformed") return decoding.reason;
       if (decoding.kind === "refused") return this.#refuse({ ...decoding.refusal, packetBytes: end - start });
-      const reception = this.#receive(decoding.fields);
-      if (reception === "deliver") this.#options.onPublish(decoding.fields);
-      return reception === "deliver" ? undefined : reception.problem;
+      if (this.#receive(decoding.fields)) this.#options.onPublish(decoding.fields);
+      return undefined;
     }
     if (type === PUBREL_TYPE) return this.#release(bytes, bodyStart, end);
     if (type === CONNACK_TYPE && ((bytes[bodyStart] ?? 0) & 1) === 0) this.#session.dropSession();
@@ -167,27 +167,20 @@ class TapStream extends Duplex {
   }
 
   #refuse(refusal: InboundRefusal): string | undefined {
-    const reception = this.#receive(refusal);
-    if (reception !== "deliver") return reception.problem;
-    this.#options.onRefusal(refusal);
+    if (this.#receive(refusal)) this.#options.onRefusal(refusal);
     return undefined;
   }
 
-  /** Whether a delivery is new; if not, all has been done, and `problem` says whether it was allowed. */
-  #receive(delivery: Delivery): "deliver" | { readonly problem: string | undefined } {
+  /** Whether a delivery is new; if not, all has been done. */
+  #receive(delivery: Delivery): boolean {
     const reception = this.#session.receive(delivery);
     if (reception === "again") {
       for (const byte of this.#session.acknowledgeAgain(delivery.packetId)) this.#acks.push(byte);
     }
-    if (reception === "again" || reception === "wait") return { problem: undefined };
-    if (reception === "exceeded" && this.#options.version === 5) {
-      return { problem: `more than ${this.#options.receiveMaximum} messages wait for acknowledgement` };
-    }
-    // Not openCount: what waits for the broker's PUBREL would wait for ever if nothing were read.
-    if (this.#options.version === 4 && this.#session.uncommittedCount >= this.#options.receiveMaximum) {
-      this.rest("receive-maximum", true);
-    }
-    return "deliver";
+    if (reception !== "deliver") return false;
+    // Not all that is open: what waits for the broker's PUBREL would wait for ever if nothing were read.
+    if (this.#session.uncommittedCount >= this.#options.receiveMaximum) this.rest("receive-maximum", true);
+    return true;
   }
 
   #release(bytes: Buffer, bodyStart: number, end: number): string | undefined {

@@ -17,8 +17,8 @@ async function openSite(site: Site) {
   site.writeSend([{ name: "line", url: `mqtt://127.0.0.1:${plant.port}`, topics: ["plant/#"] }]);
   site.writeRecv();
   site.writeTarget("hq", { url: `mqtt://127.0.0.1:${business.port}` });
-  const far = site.use(await Collector.start({ port: business.port, session: "reader" }));
-  const near = site.use(await Publisher.start({ port: plant.port }));
+  const far = site.use(await Collector.start({ door: business.port, session: "reader" }));
+  const near = site.use(await Publisher.start({ door: plant.port }));
   const { send, recv } = await site.startBoth();
   return { plant, business, far, near, send, recv };
 }

@@ -94,7 +94,7 @@ requireTools(["mosquitto", "mosquitto_passwd"])("each target", () => {
     });
     site.writeSend([{ name: "line", url: `mqtt://127.0.0.1:${plant.port}`, topics: ["plant/#"], qos: 2 }]);
     site.writeRecv();
-    far = site.use(await Collector.start({ port: business.ports[4] ?? 0 }));
+    far = site.use(await Collector.start({ door: business.ports[4] ?? 0 }));
     recv = site.startRecv({ env: { TEST_TARGET_PASSWORD: PASSWORD } });
     await recv.waitForStatus<RecvStatus>(
       "all targets but the dead one connected",
@@ -102,7 +102,7 @@ requireTools(["mosquitto", "mosquitto_passwd"])("each target", () => {
     );
     const send = site.startSend();
     await send.waitForLog("subscribed", ({ msg }) => msg === "source line is subscribed");
-    near = site.use(await Publisher.start({ port: plant.port }));
+    near = site.use(await Publisher.start({ door: plant.port }));
   }, 60_000);
 
   afterAll(() => site[Symbol.asyncDispose]());

@@ -518,3 +518,24 @@ test("createBrokerConnection() offers the server name, the protocols of tls.alpn
   await end(client);
   modern.close();
 });
+
+test("createBrokerConnection() prints nothing, whatever DEBUG says", async () => {
+  const { port, server } = await listen((socket) => socket.once("data", () => socket.write(CONNACK)));
+  const script = `
+    const { createBrokerConnection } = await import(${JSON.stringify(`${import.meta.dir}/../../shared/mqtt/connection.ts`)});
+    const client = createBrokerConnection({
+      label: "x", address: { scheme: "mqtt", host: "127.0.0.1", port: ${port}, path: "" }, tls: undefined, version: 5,
+      clientId: "x", username: "operator", password: { reveal: () => "hunter2" }, cleanStart: true,
+      keepaliveSeconds: 30, connectTimeoutSeconds: 5, reconnectMinMs: 20, reconnectMaxMs: 50, random: Math.random,
+      onOnline: () => { client.publish("t", "payload"); client.end(false, () => process.exit(0)); }, onOffline: () => {},
+    });
+    client.connect();`;
+  const child = Bun.spawn([process.execPath, "-e", script], {
+    env: { ...process.env, DEBUG: "*" },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const printed = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  expect(printed).toEqual(["", "", 0]);
+  server.close();
+});

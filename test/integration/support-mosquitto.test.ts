@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { connectAsync, type IClientOptions } from "mqtt";
 import { createCertificateSet } from "../support/certificates.ts";
 import { startMosquitto } from "../support/mosquitto.ts";
-import { acceptsTcp } from "../support/ports.ts";
+import { accepts } from "../support/ports.ts";
 import { requireTools } from "../support/requirements.ts";
 import { Workspace } from "../support/workspace.ts";
 
@@ -25,7 +25,7 @@ requireTools(["mosquitto", "mosquitto_passwd"])("startMosquitto()", () => {
     await using broker = await startMosquitto();
     expect(await canConnect(`mqtt://127.0.0.1:${broker.port}`)).toBe(true);
     await broker.stop();
-    expect(await acceptsTcp(broker.port)).toBe(false);
+    expect(await accepts({ port: broker.port })).toBe(false);
   });
 
   test("startMosquitto() asks for a user's password where it has users", async () => {

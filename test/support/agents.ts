@@ -1,7 +1,7 @@
 // Runs the compiled agents as an operator would: files in a directory, a command line, signals. Knows them
 // only by what they print and serve; there is no product code here.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { waitFor } from "./wait.ts";
 
@@ -139,7 +139,7 @@ export class Agent {
 
   /** Asks it to stop and returns its exit status (undefined when a signal ended it). */
   async stop(signal: "SIGTERM" | "SIGINT" | "SIGKILL" = "SIGTERM"): Promise<number | undefined> {
-    if (!this.hasEnded) this.child.kill(signal);
+    this.#signal(signal);
     await waitFor(
       `the end of ${this.agent}`,
       STOP_DEADLINE_MS,
@@ -156,7 +156,7 @@ export class Agent {
 
   /** Without waiting for it, for the last moment of a process. */
   killNow(): void {
-    if (!this.hasEnded) this.child.kill("SIGKILL");
+    this.#signal("SIGKILL");
   }
 
   /** The end of its log, for a person. */
@@ -166,6 +166,14 @@ export class Agent {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
+  }
+
+  // What stands before the program may be its parent (strace), which would be gone without it.
+  #signal(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): void {
+    if (this.hasEnded) return;
+    const [child] = readChildren(this.pid);
+    if (child === undefined) this.child.kill(signal);
+    else process.kill(child, signal);
   }
 
   #wait<Value>(
@@ -194,6 +202,18 @@ export class Agent {
       const parsed = parseLogLine(line);
       if (parsed !== undefined) this.logs.push(parsed);
     }
+  }
+}
+
+function readChildren(pid: number): number[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+    return text
+      .split(" ")
+      .map(Number)
+      .filter((child) => child > 0);
+  } catch {
+    return [];
   }
 }
 

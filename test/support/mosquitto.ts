@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, closeSync, openSync, readFileSync } from "node:fs";
 import type { CertificateFiles } from "./certificates.ts";
-import { acceptsTcp, findFreeTcpPort } from "./ports.ts";
+import { accepts, type Door, findFreeTcpPort } from "./ports.ts";
 import { toolPath } from "./requirements.ts";
 import { waitFor } from "./wait.ts";
 import { Workspace } from "./workspace.ts";
@@ -33,6 +33,8 @@ export type MosquittoWishes = {
   readonly persistence?: boolean;
   /** More lines of the general part, e.g. "max_inflight_messages 100". */
   readonly lines?: readonly string[];
+  /** What stands before the program, e.g. ["ip", "netns", "exec", "x"]; from outside it is reached by its socketPath. */
+  readonly before?: readonly string[];
 };
 
 /** Starts a broker and waits until every listener accepts connections. */
@@ -55,18 +57,25 @@ export async function startMosquitto(wishes: MosquittoWishes = {}): Promise<Mosq
 
 export class Mosquitto {
   readonly #workspace = new Workspace("mosquitto");
+  readonly #before: readonly string[];
   #process: ChildProcess | undefined;
 
   constructor(
     readonly ports: readonly number[],
     wishes: MosquittoWishes & { readonly listeners: readonly MosquittoListener[] },
   ) {
+    this.#before = wishes.before ?? [];
     this.#workspace.write("mosquitto.conf", `${describe(this.#workspace, ports, wishes).join("\n")}\n`);
   }
 
   /** The port of the first listener. */
   get port(): number {
     return this.ports[0] ?? 0;
+  }
+
+  /** A listener without password or TLS, on a Unix socket: network namespaces don't stand in its way. */
+  get socketPath(): string {
+    return this.#workspace.path("socket");
   }
 
   get pid(): number | undefined {
@@ -88,17 +97,20 @@ export class Mosquitto {
 
   async start(): Promise<void> {
     const log = openSync(this.#workspace.path("log"), "a", 0o600);
-    const child = spawn(toolPath("mosquitto"), ["-c", this.#workspace.path("mosquitto.conf"), "-v"], {
+    const [program = "", ...args] = [...this.#before, toolPath("mosquitto"), "-v", "-c"];
+    const child = spawn(program, [...args, this.#workspace.path("mosquitto.conf")], {
       cwd: this.directory,
       stdio: ["ignore", log, log],
     });
     closeSync(log);
     this.#process = child;
-    for (const port of this.ports) {
+    const doors =
+      this.#before.length === 0 ? this.ports.map((port) => ({ port })) : [{ path: this.socketPath }];
+    for (const door of doors) {
       await waitFor(
-        `mosquitto on port ${port}`,
+        `mosquitto at ${JSON.stringify(door)}`,
         START_DEADLINE_MS,
-        () => this.#answers(child, port),
+        () => this.#answers(child, door),
         () => this.log(),
       );
     }
@@ -128,9 +140,9 @@ export class Mosquitto {
     await this.remove();
   }
 
-  #answers(child: ChildProcess, port: number): Promise<boolean> {
+  #answers(child: ChildProcess, door: Door): Promise<boolean> {
     if (hasEnded(child)) throw new Error(`cannot start mosquitto: it ended at once\n${this.log()}`);
-    return acceptsTcp(port);
+    return accepts(door);
   }
 }
 
@@ -153,9 +165,8 @@ function describe(
   if (wishes.persistence === true)
     lines.push("persistence true", `persistence_location ${workspace.directory}/`);
   lines.push(...(wishes.lines ?? []));
-  // Mosquitto 2.0.11 refuses to start with WebSocket listeners alone; one on a Unix socket contents it.
-  if (wishes.listeners.every((listener) => listener.websockets))
-    lines.push(`listener 0 ${workspace.path("socket")}`);
+  // Besides its use: Mosquitto 2.0.11 refuses to start with WebSocket listeners alone.
+  lines.push(`listener 0 ${workspace.path("socket")}`, "allow_anonymous true");
   wishes.listeners.forEach((listener, index) => {
     // Without the domain a WebSocket listener binds to every address, whatever its line says.
     lines.push(

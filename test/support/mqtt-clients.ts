@@ -1,12 +1,14 @@
 // MQTT clients for tests, one that collects what a broker delivers and one that publishes with a window.
 // They know nothing of the agents.
 import { readFileSync } from "node:fs";
-import { connectAsync, type IClientOptions, type IClientPublishOptions, type MqttClient } from "mqtt";
+import { createConnection } from "node:net";
+import { connectAsync, type IClientOptions, type IClientPublishOptions, MqttClient } from "mqtt";
 import type { CertificateFiles } from "./certificates.ts";
 import { waitFor } from "./wait.ts";
 
 export type ClientWishes = {
-  readonly port: number;
+  /** A port of loopback, or the path of a Unix socket. */
+  readonly door: number | string;
   /** 4 is MQTT 3.1.1, 5 (unless told) is MQTT 5. */
   readonly version?: 4 | 5;
   readonly tls?: { readonly caFile: string; readonly client?: CertificateFiles };
@@ -28,7 +30,7 @@ export type Received = {
 const WINDOW = 100;
 
 function connect(wishes: ClientWishes): Promise<MqttClient> {
-  const { tls, version = 5, username, password, session } = wishes;
+  const { door, tls, version = 5, username, password, session } = wishes;
   const options: IClientOptions = {
     protocolVersion: version,
     connectTimeout: 10_000,
@@ -38,13 +40,22 @@ function connect(wishes: ClientWishes): Promise<MqttClient> {
     ...(session === undefined ? {} : { clientId: session, clean: false }),
     ...(session === undefined || version === 4 ? {} : { properties: { sessionExpiryInterval: 3600 } }),
   };
-  if (tls === undefined) return connectAsync(`mqtt://127.0.0.1:${wishes.port}`, options);
+  if (typeof door === "string") return connectThrough(door, options);
+  if (tls === undefined) return connectAsync(`mqtt://127.0.0.1:${door}`, options);
   options.ca = readFileSync(tls.caFile);
   if (tls.client !== undefined) {
     options.cert = readFileSync(tls.client.certFile);
     options.key = readFileSync(tls.client.keyFile);
   }
-  return connectAsync(`mqtts://localhost:${wishes.port}`, options);
+  return connectAsync(`mqtts://localhost:${door}`, options);
+}
+
+function connectThrough(path: string, options: IClientOptions): Promise<MqttClient> {
+  const client = new MqttClient(() => createConnection({ path }), options);
+  return new Promise((resolve, reject) => {
+    client.once("connect", () => resolve(client));
+    client.once("error", reject);
+  });
 }
 
 /** Subscribes to a filter at QoS 2 and keeps all that comes, in order; connects again when the broker was away. */

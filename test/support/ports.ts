@@ -28,13 +28,20 @@ export async function findFreeUdpPort(): Promise<number> {
   return port;
 }
 
+/** Where a server listens: a TCP port of loopback, or a Unix socket. */
+export type Door = { readonly port: number; readonly host?: string } | { readonly path: string };
+
 /** Whether something accepts connections there. */
-export function acceptsTcp(port: number, host = "127.0.0.1"): Promise<boolean> {
+export function accepts(door: Door): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host });
+    const socket = connect("path" in door ? door : { host: "127.0.0.1", ...door });
     socket.once("connect", () => resolve(true));
     socket.once("error", () => resolve(false));
     socket.once("close", () => resolve(false));
     socket.once("connect", () => socket.destroy());
   });
+}
+
+export function acceptsTcp(port: number): Promise<boolean> {
+  return accepts({ port });
 }

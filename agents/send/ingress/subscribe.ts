@@ -74,13 +74,19 @@ export function startSubscribe(
     const topics = Object.fromEntries(
       config.topics.map(({ filter, qos }) => [filter, { qos, rap: true, rh: 1 as const }]),
     );
-    client.subscribe(topics, (error, granted) => {
-      const refused = (granted ?? []).filter(({ qos }) => (qos as number) >= 0x80).map(({ topic }) => topic);
+    client.subscribe(topics, (error, asked, answer) => {
+      // The connection went away meanwhile: that is told by onOffline, and the next one subscribes again.
+      if (error && answer === undefined) return;
+      const codes = (answer?.granted ?? []) as readonly number[];
+      const refused = (asked ?? [])
+        .filter((_, index) => (codes[index] ?? 0) >= 0x80)
+        .map(({ topic }) => topic);
       if (error || refused.length > 0) {
         state = "down";
-        problem = error
-          ? `cannot subscribe: ${error.message}`
-          : `the broker refuses the topic filters ${refused.join(", ")}`;
+        problem =
+          refused.length === 0
+            ? `cannot subscribe: ${error?.message}`
+            : `the broker refuses the topic filters ${refused.join(", ")}`;
         rim.log.error(
           { ...names, refused },
           `source ${config.name}: ${problem}; allow them in the broker's access list`,

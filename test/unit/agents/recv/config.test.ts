@@ -283,3 +283,11 @@ test("loadRecvConfig() refuses more profiles than it can serve", () => {
     "recv.toml:1:1: targets: targets.d holds 65 profiles; must be a directory with 1 to 64 profiles, files whose names end with .toml",
   ]);
 });
+
+test("loadRecvConfig() looks into no table of a type it doesn't know", () => {
+  workspace.write(
+    "targets.d/hq.toml",
+    'type = "kafka"\nurl = 5\ntopics = 7\npassword_file = "none"\n[tls]\nca_file = 1\n',
+  );
+  expect(faults(GOOD)).toEqual(['targets.d/hq.toml:1:1: type: is "kafka"; must be "mqtt"']);
+});

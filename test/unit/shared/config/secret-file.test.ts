@@ -86,5 +86,7 @@ test("Secret shows itself to no way of printing", () => {
   ];
   shown.push(inspect(secret, { showHidden: true, depth: 9 }), JSON.stringify(Object.entries(secret)));
   expect(shown.filter((text) => text.includes("hunter2"))).toEqual([]);
+  expect(JSON.stringify({ secret })).toBe('{"secret":"[secret]"}');
+  expect(`${secret} ${inspect(secret)}`).toBe("[secret] [secret]");
   expect(secret.reveal()).toBe("hunter2");
 });
