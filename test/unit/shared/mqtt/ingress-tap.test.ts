@@ -19,6 +19,7 @@ type Lab = {
   passed: string;
   /** Writes as MQTT.js would. */
   write: (bytes: Uint8Array) => void;
+  end: () => void;
   feed: (bytes: Uint8Array) => void;
   reconnect: () => void;
   /** What was written to the broker since the last call, as hex. */
@@ -49,6 +50,7 @@ function openLab(version: Version, options: { packetBytesMax?: number; receiveMa
     problems,
     passed: "",
     write: () => {},
+    end: () => {},
     feed: (bytes) => {
       lab.socket.emit("data", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     },
@@ -62,6 +64,7 @@ function openLab(version: Version, options: { packetBytesMax?: number; receiveMa
       lab.write = (bytes) => {
         stream.write(bytes);
       };
+      lab.end = () => stream.end();
     },
   };
   lab.reconnect();
@@ -489,6 +492,16 @@ test("createIngressTap() rests while a broker takes no acknowledgements", async 
   await settle();
   expect(lab.socket.isPaused()).toBe(true);
   lab.socket.unstick();
+});
+
+test("IngressTap.pause() does not keep a connection from ending, and takes nothing more", async () => {
+  const lab = openLab(4);
+  lab.tap.pause();
+  lab.end();
+  await settle();
+  expect(lab.socket.isPaused()).toBe(false);
+  lab.feed(publishBytes(4, 1, 1));
+  expect(lab.publishes).toEqual([]);
 });
 
 test("IngressTap.pause() outlives a reconnect and answers MQTT.js's pings meanwhile", async () => {
