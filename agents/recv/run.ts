@@ -66,8 +66,7 @@ export class RecvAgent {
       recovered: (stream, first, end) => this.#noteRecovered(stream, first, end),
       heartbeat: (heartbeat) => this.#noteHeartbeat(heartbeat),
       journalChanged: (journalId, retired) => this.#noteJournal(journalId, retired),
-      epochChanged: (epoch) =>
-        rim.log.info({ epoch: epoch.toString(16) }, "the send agent was started again"),
+      epochChanged: (epoch) => rim.log.info({ epoch: showId(epoch) }, "the send agent was started again"),
       refused: (reason, path, count) => this.#noteRefused(reason, path, count),
     });
     const targets = config.profiles.map((profile) => startMqttTarget(profile, rim));
@@ -150,8 +149,8 @@ export class RecvAgent {
       startedMs: this.#startedMs,
       stopping: this.#stopping,
       problem: this.#problem,
-      journalId: journalId?.toString(16).padStart(16, "0"),
-      epoch: epoch.toString(16).padStart(16, "0"),
+      journalId: journalId === undefined ? undefined : showId(journalId),
+      epoch: showId(epoch),
       health,
       gaps: { count: gaps.count, sequences: gaps.sequences, closed: gaps.closed },
       streams: [...expected].map(([stream, next]) => ({ stream, next })),
@@ -248,7 +247,10 @@ export class RecvAgent {
   }
 
   #noteJournal(journalId: bigint, retired: bigint | undefined): void {
-    const names = { journal: journalId.toString(16), retired: retired?.toString(16) };
+    const names = {
+      journal: showId(journalId),
+      retired: retired === undefined ? undefined : showId(retired),
+    };
     if (retired === undefined) this.#rim.log.info(names, "first contact with the send agent");
     else this.#rim.log.warn(names, "the send agent has a new journal: the old one is retired for good");
   }
@@ -262,6 +264,11 @@ export class RecvAgent {
     if (alike === undefined) return;
     this.#rim.log.warn({ reason, path: this.#paths[path]?.name, alike }, `datagram refused: ${hint}`);
   }
+}
+
+/** As the send agent writes it, so that the two can be compared at sight. */
+function showId(id: bigint): string {
+  return id.toString(16).padStart(16, "0");
 }
 
 /** Refusals that an operator should hear of; the others are the daily life of a link and are only counted. */
