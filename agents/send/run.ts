@@ -43,7 +43,7 @@ export class SendAgent {
 
   /** Throws an Error with a sentence for a person when the journal or a path cannot be opened. */
   static async start(config: SendConfig, rim: Rim): Promise<SendAgent> {
-    const paths = await openPaths(config.link, rim.log);
+    const paths = await openPaths(config.link, rim.log, rim.clock);
     const agent = new SendAgent(config, rim, paths);
     agent.#start();
     return agent;
