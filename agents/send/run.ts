@@ -9,7 +9,7 @@ import { SendCore } from "./core.ts";
 import type { Source } from "./ingress/source.ts";
 import { startSubscribe } from "./ingress/subscribe.ts";
 import { openPaths, type Path } from "./link/paths.ts";
-import { ReplayDesk } from "./replay-desk.ts";
+import { openReplayDesk } from "./replay-desk.ts";
 import type { SendFigures } from "./status.ts";
 
 /** Changed cursors and counters that no new message has carried into the journal are kept this often. */
@@ -32,7 +32,7 @@ export class SendAgent {
   readonly #rim: Rim;
   readonly #core: SendCore;
   readonly #paths: readonly Path[];
-  readonly #replays: ReplayDesk;
+  readonly #replays: ReturnType<typeof openReplayDesk>;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
   readonly #startedMs: number;
   #sources: Source[] = [];
@@ -80,7 +80,7 @@ export class SendAgent {
       blocked: (why) => this.#noteBlocked(why),
       skipped: (reason, messages) => this.#logSkip(reason, messages),
     });
-    this.#replays = new ReplayDesk(directory, durability, this.#core, rim.log);
+    this.#replays = openReplayDesk(directory, this.#core, rim.log);
     const { journal } = this.#core;
     const names = {
       journal: hex(journal.journalId),
