@@ -3,7 +3,7 @@
 import { Counters } from "../../shared/counters.ts";
 import { type TargetLedger, targetLedger } from "./ledger.ts";
 import type { Spool } from "./spool.ts";
-import { type Cursor, TargetRunner } from "./targets/runner.ts";
+import { type Cursor, type RunnerRim, TargetRunner } from "./targets/runner.ts";
 import type { Target } from "./targets/target.ts";
 
 type Desk = {
@@ -22,7 +22,7 @@ export class TargetDesk {
   #releasedId = 0;
 
   /** `accepted` is the number of messages that the spool has ever taken. */
-  constructor(spool: Spool, targets: readonly Target[], accepted: () => number, clock: () => number) {
+  constructor(spool: Spool, targets: readonly Target[], accepted: () => number, rim: RunnerRim) {
     this.#spool = spool;
     this.#accepted = accepted;
     this.#desks = targets.map((target) => {
@@ -32,7 +32,7 @@ export class TargetDesk {
       const stored = spool.value(`${prefix}cursor`);
       const cursor = stored === undefined ? { id: spool.lastId, index: 0 } : parseCursor(stored);
       const base = Number(spool.value(`${prefix}base`) ?? accepted());
-      const runner = new TargetRunner(spool, target, counters, cursor, clock);
+      const runner = new TargetRunner(spool, target, counters, cursor, rim);
       target.onReady = () => runner.wake();
       return { target, runner, counters, base, saved: "" };
     });

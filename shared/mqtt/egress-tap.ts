@@ -247,7 +247,7 @@ export class EgressTap {
 
 function checkSession({ sessionPresent, receiveMaximum }: EgressSession): string | undefined {
   if (sessionPresent) return "the broker has kept a session, although a clean one was asked for";
-  // Mosquitto says so when max_inflight_messages is 0; nothing of QoS 1 or 2 could ever be sent [MQTT5 3.2.2.3.3].
+  // Forbidden [MQTT5 3.2.2.3.3]; nothing of QoS 1 or 2 could ever be sent, and without a word.
   return receiveMaximum === 0 ? "the broker's receive maximum is 0, must be at least 1" : undefined;
 }
 
