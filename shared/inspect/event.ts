@@ -140,7 +140,7 @@ export function showTime(timeMs: number | undefined): string | null {
 export function showMicroTime(timeMs: number | undefined): string | null {
   const time = showTime(timeMs);
   if (time === null || timeMs === undefined) return null;
-  const micros = Math.floor((timeMs - Math.floor(timeMs)) * 1000);
+  const micros = Math.min(999, Math.round((timeMs - Math.floor(timeMs)) * 1000));
   return `${time.slice(0, -1)}${String(micros).padStart(3, "0")}Z`;
 }
 

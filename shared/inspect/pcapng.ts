@@ -14,7 +14,7 @@ const INTERFACES_MAX = 4096;
 /** What an interface or packet block has beside the packet: fields, options, padding. */
 const BLOCK_REST_BYTES = 65_536;
 
-type Interface = { readonly linkType: number; readonly unitsPerMs: number };
+type Interface = { readonly linkType: number; readonly unitsPerSecond: bigint };
 type Order = { isLittle: boolean };
 
 /** The file's first 4 bytes, the type of the first section header, were read. */
@@ -68,20 +68,20 @@ function readLength(file: ByteFile, order: Order): number | string {
 }
 
 function readInterface(body: Buffer, order: Order): Interface {
-  return { linkType: u16(body, 0, order), unitsPerMs: readResolution(body, order) };
+  return { linkType: u16(body, 0, order), unitsPerSecond: readResolution(body, order) };
 }
 
-/** Time units in a millisecond: a power of ten, or of two when the top bit is set; microseconds unless told. */
-function readResolution(body: Buffer, order: Order): number {
+/** Time units in a second: a power of ten, or of two when the top bit is set; microseconds unless told. */
+function readResolution(body: Buffer, order: Order): bigint {
   for (let at = 8; at + 4 <= body.length; ) {
     const code = u16(body, at, order);
     const size = u16(body, at + 2, order);
     if (code === 0) break;
     const value = code === OPTION_TIME_RESOLUTION && size === 1 ? body[at + 4] : undefined;
-    if (value !== undefined) return (value & 0x80 ? 2 ** (value & 0x7f) : 10 ** value) / 1000;
+    if (value !== undefined) return (value & 0x80 ? 2n : 10n) ** BigInt(value & 0x7f);
     at += 4 + Math.ceil(size / 4) * 4;
   }
-  return 1000;
+  return 1_000_000n;
 }
 
 function readPacket(type: number, body: Buffer, interfaces: readonly Interface[], order: Order) {
@@ -96,8 +96,11 @@ function readPacket(type: number, body: Buffer, interfaces: readonly Interface[]
   const from = interfaces[u32(body, 0, order)];
   const size = u32(body, 12, order);
   if (from === undefined || size > body.length - 20) return undefined;
-  const units = u32(body, 4, order) * 0x1_0000_0000 + u32(body, 8, order);
-  return { timeMs: units / from.unitsPerMs, linkType: from.linkType, bytes: body.subarray(20, 20 + size) };
+  // Nanoseconds since 1970 do not fit a number.
+  const units = (BigInt(u32(body, 4, order)) << 32n) | BigInt(u32(body, 8, order));
+  const rest = Number(units % from.unitsPerSecond) / Number(from.unitsPerSecond);
+  const timeMs = (Number(units / from.unitsPerSecond) + rest) * 1000;
+  return { timeMs, linkType: from.linkType, bytes: body.subarray(20, 20 + size) };
 }
 
 function u16(bytes: Buffer, at: number, { isLittle }: Order): number {

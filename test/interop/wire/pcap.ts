@@ -41,7 +41,10 @@ export const CAPSULES: Readonly<Record<string, Capsule>> = {
     linkType: 1,
     wrap: (datagram) => behind(`${mac}88a8000181000002${"0800"}`, ipv4(datagram)),
   },
-  "Linux cooked": { linkType: 113, wrap: (datagram) => behind(`0000000100060200000000010000${"0800"}`, ipv4(datagram)) },
+  "Linux cooked": {
+    linkType: 113,
+    wrap: (datagram) => behind(`0000000100060200000000010000${"0800"}`, ipv4(datagram)),
+  },
   "Linux cooked 2": {
     linkType: 276,
     wrap: (datagram) => behind(`86dd0000${"00000001"}0001000602000000${"00010000"}`, ipv6(datagram)),
@@ -60,7 +63,14 @@ export function writePcap(linkType: number, packets: readonly Buffer[], wishes: 
   const { isLittle = true, nanoseconds = false } = wishes;
   const u32 = (value: number) => number32(value, isLittle);
   const versions = isLittle ? "02000400" : "00020004";
-  const head = [u32(nanoseconds ? 0xa1b23c4d : 0xa1b2c3d4), Buffer.from(versions, "hex"), u32(0), u32(0), u32(262_144), u32(linkType)];
+  const head = [
+    u32(nanoseconds ? 0xa1b23c4d : 0xa1b2c3d4),
+    Buffer.from(versions, "hex"),
+    u32(0),
+    u32(0),
+    u32(262_144),
+    u32(linkType),
+  ];
   const records = packets.flatMap((packet, index) => {
     const fraction = index * 1000 * (nanoseconds ? 1000 : 1);
     return [u32(START_SECONDS), u32(fraction), u32(packet.length), u32(packet.length), packet];
