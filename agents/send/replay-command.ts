@@ -25,8 +25,9 @@ export async function askReplay(
   const directory = requestDirectory(journalDirectory);
   let sequences = 0;
   let missing = 0;
-  for (const [index, request] of requests.entries()) {
-    const answer = await ask(directory, `${name}-${index}`, request);
+  // All at once: the agent looks for requests once a second and answers all that it finds.
+  const answers = requests.map((request, index) => ask(directory, `${name}-${index}`, request));
+  for (const answer of await Promise.all(answers)) {
     if (answer === undefined) {
       return fail(
         EXIT.failed,
