@@ -1,3 +1,5 @@
+// The way of inbound messages past MQTT.js:
+//
 //   broker ──► socket ──► PacketSplitter ─┬─ PUBLISH, PUBREL ──► onPublish, onRefusal   (never reach MQTT.js)
 //                                         └─ all else ─────────► MQTT.js
 //   broker ◄── socket ◄── between packets ┬─ our PUBACK, PUBREC, PUBCOMP, when the owner says so
@@ -224,7 +226,8 @@ class TapStream extends Duplex {
     // First what is owed: MQTT.js's packet may be its DISCONNECT.
     this.#flushAcks();
     this.#boundary.feed(chunk);
-    this.#socket.write(chunk, done);
+    // A failed write only says that the socket is closed; why, its "error" event says.
+    this.#socket.write(chunk, () => done());
     this.#flushAcks();
     // While reading rests, the broker's PINGRESP can't come through, and MQTT.js would call the connection dead.
     if (this.#boundary.takePingRequests() > 0 && this.#restCauses.size > 0) this.push(PING_RESPONSE);

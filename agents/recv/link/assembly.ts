@@ -1,12 +1,16 @@
 // Symbols in, whole blocks out: any k of a block's k + r symbols restore it. One assembly serves one epoch and one kind of block.
 // Bounded: unfinished blocks have a limit in bytes, past which the oldest is given up; finished blocks are remembered
 // by number in a window, below which nothing is accepted any more, so that no block is ever finished twice.
+// A block is given up for its age only when the link has moved past it: on a slow link one may take minutes to cross.
 import type { FecCodec } from "../../../shared/fec/codec.ts";
 import type { Header } from "../../../shared/framing/header.ts";
 import type { Refusal } from "../../../shared/framing/reasons.ts";
 
 /** Block numbers that are told apart below the highest one seen. */
 const WINDOW_BLOCKS = 65_536;
+/** What an unfinished block and each of its symbols cost beyond their bytes, so that a flood of tiny ones is bounded, too. */
+const BLOCK_OVERHEAD_BYTES = 2048;
+const SYMBOL_OVERHEAD_BYTES = 256;
 
 type Open = {
   readonly number: number;
@@ -14,8 +18,12 @@ type Open = {
   readonly sourceSymbols: number;
   readonly repairSymbols: number;
   readonly symbolBytes: number;
+  /** The k source symbols in their places; undefined while there is none, and for a block of one symbol. */
+  source: Buffer | undefined;
+  /** Views of the source symbols that are here, then the repair symbols. */
   readonly symbols: (Uint8Array | undefined)[];
-  readonly openedMs: number;
+  /** When its newest symbol came. */
+  touchedMs: number;
   count: number;
   bytes: number;
 };
@@ -31,6 +39,11 @@ export class Assembly {
   readonly #onRestored: (symbols: number) => void;
   #bytes = 0;
   #floor = 0;
+  /** The highest block finished; what it was at #markMs; and what it was when that mark had become old. */
+  #highest = -1;
+  #mark = -1;
+  #markMs = 0;
+  #passed = -1;
 
   /** `onEvicted` hears of blocks given up, `onRestored` of symbols that were lost and computed from the others. */
   constructor(
@@ -45,7 +58,7 @@ export class Assembly {
     this.#onRestored = onRestored;
   }
 
-  /** Bytes of symbols that wait for the rest of their block. */
+  /** Bytes of symbols that wait for the rest of their block, overhead included. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -63,27 +76,45 @@ export class Assembly {
     const open = this.#open.get(header.block) ?? this.#start(header, symbol.length, nowMs);
     if (!matches(open, header, symbol.length)) return "symbol-mismatch";
     if (open.symbols[header.symbol] !== undefined) return "surplus";
-    open.symbols[header.symbol] = symbol;
-    open.bytes += symbol.length;
-    this.#bytes += symbol.length;
+    this.#place(open, header.symbol, symbol);
+    open.touchedMs = nowMs;
     open.count++;
     if (open.count < open.sourceSymbols) {
       if (this.#bytes > this.#bytesMax) this.#evictOldest();
       return undefined;
     }
     this.#close(open);
+    if (open.number > this.#highest) this.#highest = open.number;
     if (!this.#restore(open)) return "symbol-mismatch";
-    const source = open.symbols.slice(0, open.sourceSymbols) as Uint8Array[];
-    return {
-      stream: open.stream,
-      bytes: source.length === 1 && source[0] ? source[0] : Buffer.concat(source),
-    };
+    const bytes = open.source ?? open.symbols[0];
+    return bytes === undefined ? "symbol-mismatch" : { stream: open.stream, bytes };
   }
 
-  /** Gives up blocks that were opened before `beforeMs`. */
-  evictOlderThan(beforeMs: number): void {
+  /** Puts a source symbol into its place in the block, or keeps a repair symbol. */
+  #place(open: Open, index: number, symbol: Buffer): void {
+    let bytes = symbol.length;
+    if (open.sourceSymbols > 1 && index < open.sourceSymbols) {
+      const { symbolBytes } = open;
+      if (open.source === undefined) {
+        open.source = Buffer.allocUnsafe(open.sourceSymbols * symbolBytes);
+        bytes = open.source.length;
+      } else bytes = 0;
+      open.source.set(symbol, index * symbolBytes);
+      open.symbols[index] = open.source.subarray(index * symbolBytes, (index + 1) * symbolBytes);
+    } else open.symbols[index] = symbol;
+    open.bytes += bytes;
+    this.#bytes += bytes;
+  }
+
+  /** Gives up blocks that have got nothing for `patienceMs` while one behind them has been finished for as long. */
+  evictPassed(nowMs: number, patienceMs: number): void {
+    if (nowMs - this.#markMs >= patienceMs) {
+      this.#passed = this.#mark;
+      this.#mark = this.#highest;
+      this.#markMs = nowMs;
+    }
     for (const open of this.#open.values()) {
-      if (open.openedMs >= beforeMs) return; // in order of opening
+      if (open.number > this.#passed || nowMs - open.touchedMs < patienceMs) continue;
       this.#close(open);
       this.#onEvicted(1);
     }
@@ -92,12 +123,17 @@ export class Assembly {
   /** Computes the source symbols that are missing from the repair symbols that are here. */
   #restore(open: Open): boolean {
     const { sourceSymbols, repairSymbols, symbolBytes, symbols } = open;
-    let missing = 0;
-    for (let symbol = 0; symbol < sourceSymbols; symbol++) if (symbols[symbol] === undefined) missing++;
-    if (missing === 0) return true;
+    const missing: number[] = [];
+    for (let symbol = 0; symbol < sourceSymbols; symbol++)
+      if (symbols[symbol] === undefined) missing.push(symbol);
+    if (missing.length === 0) return true;
     symbols.length = sourceSymbols + repairSymbols;
-    this.#onRestored(missing);
-    return this.#codec.restore(sourceSymbols, repairSymbols, symbolBytes, symbols) === "ok";
+    if (this.#codec.restore(sourceSymbols, repairSymbols, symbolBytes, symbols) !== "ok") return false;
+    this.#onRestored(missing.length);
+    if (sourceSymbols === 1) return true;
+    open.source ??= Buffer.allocUnsafe(sourceSymbols * symbolBytes);
+    for (const symbol of missing) open.source.set(symbols[symbol] as Uint8Array, symbol * symbolBytes);
+    return true;
   }
 
   #start(header: Header, symbolBytes: number, nowMs: number): Open {
@@ -107,13 +143,20 @@ export class Assembly {
       sourceSymbols: header.sourceSymbols,
       repairSymbols: header.repairSymbols,
       symbolBytes,
+      source: undefined,
       symbols: [],
-      openedMs: nowMs,
+      touchedMs: nowMs,
       count: 0,
       bytes: 0,
     };
     this.#open.set(header.block, open);
+    this.#book(open, BLOCK_OVERHEAD_BYTES);
     return open;
+  }
+
+  #book(open: Open, bytes: number): void {
+    open.bytes += bytes;
+    this.#bytes += bytes;
   }
 
   #evictOldest(): void {

@@ -20,6 +20,8 @@ type Lab = {
   /** Writes as MQTT.js would. */
   write: (bytes: Uint8Array) => void;
   end: () => void;
+  /** Resolves with the error that MQTT.js would see. */
+  error: () => Promise<Error>;
   feed: (bytes: Uint8Array) => void;
   reconnect: () => void;
   /** What was written to the broker since the last call, as hex. */
@@ -51,6 +53,7 @@ function openLab(version: Version, options: { packetBytesMax?: number; receiveMa
     passed: "",
     write: () => {},
     end: () => {},
+    error: () => Promise.reject(new Error("not connected")),
     feed: (bytes) => {
       lab.socket.emit("data", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     },
@@ -65,6 +68,7 @@ function openLab(version: Version, options: { packetBytesMax?: number; receiveMa
         stream.write(bytes);
       };
       lab.end = () => stream.end();
+      lab.error = () => new Promise((resolve) => stream.once("error", resolve));
     },
   };
   lab.reconnect();
@@ -519,4 +523,17 @@ test("IngressTap.pause() outlives a reconnect and answers MQTT.js's pings meanwh
   lab.write(hex("c000"));
   await settle();
   expect(lab.passed).toBe("d000");
+});
+
+test("createIngressTap() ends with the socket's own error, not with that of a write", async () => {
+  const lab = openLab(5);
+  const reason = Object.assign(new Error("certificate has expired"), { code: "CERT_HAS_EXPIRED" });
+  const ended = lab.error();
+  lab.socket.write = (_chunk: unknown, done?: unknown) => {
+    if (typeof done === "function") done(new Error("Socket is closed"));
+    return false;
+  };
+  lab.write(hex("c000"));
+  lab.socket.destroy(reason);
+  expect(await ended).toBe(reason);
 });
