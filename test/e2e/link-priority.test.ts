@@ -22,8 +22,8 @@ requireTools(["mosquitto"])("a link slower than the plant", () => {
       },
     });
     await rig.startBoth();
-    const bulk = 1200;
-    const urgent = 40;
+    const bulk = 500;
+    const urgent = 20;
     await rig.near.publishAll(numbered(0, bulk, "plant/bulk"));
     await rig.waitForSend("the bulk in the journal", ({ ledger }) => ledger.accepted === bulk);
     const arrivedBefore = rig.far.messages.length;
@@ -46,7 +46,7 @@ requireTools(["mosquitto"])("a link slower than the plant", () => {
   test("leaves out values that newer ones have overtaken, counts them, and always carries the last", async () => {
     await using rig = await LinkRig.open({ ...SLOW, send: { latest_only: { topics: ["plant/level/#"] } } });
     await rig.startBoth();
-    const [topics, values] = [5, 300];
+    const [topics, values] = [5, 200];
     const messages: Outgoing[] = range(0, values).flatMap((value) =>
       range(0, topics).map((topic) => ({
         topic: topic === 0 ? "plant/log" : `plant/level/${topic}`,
@@ -104,10 +104,11 @@ requireTools(["mosquitto"])("a link slower than the plant", () => {
       send: { priority: [{ name: "alarm", topics: ["plant/alarm/#"] }] },
     });
     await rig.startBoth();
-    const large = Buffer.alloc(100_000);
+    const large = Buffer.alloc(70_000);
     crypto.getRandomValues(large.subarray(0, 65_536));
     crypto.getRandomValues(large.subarray(65_536));
     await rig.near.publish("plant/large", large, { qos: 1 });
+    await rig.waitForRecv("its first parts", ({ link }) => link.waitingBytes > 0);
     await rig.near.publishAll(numbered(0, 50, "plant/alarm/fire"));
     const { got } = await rig.settle();
     expect(sum(got.ledger.lost)).toBe(0);

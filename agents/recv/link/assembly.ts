@@ -102,8 +102,7 @@ export class Assembly {
       open.source.set(symbol, index * symbolBytes);
       open.symbols[index] = open.source.subarray(index * symbolBytes, (index + 1) * symbolBytes);
     } else open.symbols[index] = symbol;
-    open.bytes += bytes;
-    this.#bytes += bytes;
+    this.#book(open, bytes + SYMBOL_OVERHEAD_BYTES);
   }
 
   /** Gives up blocks that have got nothing for `patienceMs` while one behind them has been finished for as long. */
