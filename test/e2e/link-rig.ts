@@ -126,9 +126,16 @@ export class LinkRig implements AsyncDisposable {
     return this.#poll(`recv: ${what}`, deadlineMs, () => this.readRecv(), fits);
   }
 
-  /** Waits until all that the sender took has left, and the receiver knows what became of each message of it. */
-  async settle(deadlineMs = 60_000): Promise<{ sent: SendStatus; got: RecvStatus }> {
-    const sent = await this.waitForSend("nothing held", ({ ledger }) => ledger.held === 0, deadlineMs);
+  /**
+   * Waits until the sender has taken as many messages as were `published` (in all its runs) and passed them on, and the
+   * receiver knows what became of each.
+   */
+  async settle(published: number, deadlineMs = 60_000): Promise<{ sent: SendStatus; got: RecvStatus }> {
+    const sent = await this.waitForSend(
+      `${published} taken, none held`,
+      ({ ledger }) => ledger.accepted === published && ledger.held === 0,
+      deadlineMs,
+    );
     const left = sent.ledger.forwarded + sum(sent.ledger.lost);
     const got = await this.waitForRecv(
       `${left} messages accounted for and delivered`,
@@ -141,8 +148,13 @@ export class LinkRig implements AsyncDisposable {
   }
 
   /** Numbers of the payloads that have arrived below a topic, in the order of arrival. */
-  arrivals(topic = "plant"): number[] {
+  numbers(topic = "plant"): number[] {
     return this.far.below(topic).map(({ payload }) => payload.readUInt32BE());
+  }
+
+  /** The same as ranges, such as "0-99 101-200": what is missing, double or out of order shows at sight. */
+  arrivals(topic = "plant"): string {
+    return showNumbers(this.numbers(topic));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -201,4 +213,19 @@ export function range(first: number, end: number): number[] {
 function readJson<Status>({ status, stdout, stderr }: Finished): Status {
   if (status !== 0) throw new Error(`cannot read a status: ${stderr}`);
   return JSON.parse(stdout) as Status;
+}
+
+/** What arrivals() says when all have come, in order, once. */
+export function upTo(count: number): string {
+  return `0-${count - 1}`;
+}
+
+export function showNumbers(numbers: readonly number[]): string {
+  const ranges: { first: number; last: number }[] = [];
+  for (const number of numbers) {
+    const newest = ranges.at(-1);
+    if (newest?.last === number - 1) newest.last = number;
+    else ranges.push({ first: number, last: number });
+  }
+  return ranges.map(({ first, last }) => `${first}-${last}`).join(" ");
 }
