@@ -44,12 +44,21 @@ const TABLE: CommandTable = {
 };
 
 /** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
-function reloadKeys(file: string, agent: RecvAgent, log: Logger): void {
+function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Logger): void {
   const loaded = loadRecvConfig(file, process.env, { expiredCertificates: "allow" });
   if (!loaded.ok) {
     log.error(
       { faults: loaded.faults.length },
       `cannot read the keys again: ${formatFaults(loaded.faults).trim()}`,
+    );
+    return;
+  }
+  const { sealing } = loaded.config.link;
+  if (sealing !== running.link.sealing) {
+    const allowed = `must be "${running.link.sealing}" until the agent is started again`;
+    log.error(
+      { faults: 1 },
+      `cannot read the keys again: ${file}: link.sealing: is "${sealing}", ${allowed}`,
     );
     return;
   }
@@ -77,7 +86,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
-    process.on("SIGHUP", () => reloadKeys(file, agent, log));
+    process.on("SIGHUP", () => reloadKeys(file, config, agent, log));
     const signal = await waitForSignal();
     log.info(
       { signal, graceSeconds: config.stop.graceSeconds },

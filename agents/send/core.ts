@@ -88,6 +88,7 @@ export class SendCore {
       queues: paths,
       priorities: options.priorities.map(({ stream }) => stream),
       compress: options.compress,
+      blockBytes: options.blockBytes,
       onLost: (losses) => {
         for (const [reason, messages] of losses) {
           this.counters.add(`link/lost/${reason}`, messages);

@@ -94,16 +94,19 @@ export class Receiver {
 
   /** To be called every few milliseconds: gives up what has waited too long. */
   tick(nowMs: number): void {
-    const before = nowMs - this.#options.patienceMs;
-    for (const assembly of Object.values(this.#assemblies)) assembly.evictOlderThan(before);
+    const { patienceMs } = this.#options;
+    for (const assembly of Object.values(this.#assemblies)) assembly.evictPassed(nowMs, patienceMs);
     for (const [number, stream] of this.#streams) {
       stream.order.tick(nowMs);
       const { expected } = stream.order;
-      const isWanted = (first: number, end: number) =>
-        end > expected || this.#state.gaps.wants(number, first, end);
-      const evicted = stream.parts.evict(before, isWanted);
-      if (evicted > 0) this.#output.refused("part-evicted", -1, evicted);
+      const judge = (first: number, end: number) =>
+        end > expected ? "awaited" : this.#state.gaps.wants(number, first, end) ? "late" : "over";
+      this.#noteEvictedParts(stream.parts.evict(nowMs - patienceMs, judge));
     }
+  }
+
+  #noteEvictedParts(contents: number): void {
+    if (contents > 0) this.#output.refused("part-evicted", -1, contents);
   }
 
   #take(datagram: Buffer, nowMs: number): Refusal | undefined {
@@ -135,7 +138,7 @@ export class Receiver {
     const end = block.first + block.count;
     const isWanted = end > stream.order.expected || this.#state.gaps.wants(number, block.first, end);
     if (!isWanted) return "sequence-delivered";
-    const joined = stream.parts.add(block, nowMs);
+    const joined = stream.parts.add(block, nowMs, (contents) => this.#noteEvictedParts(contents));
     if (joined === undefined || typeof joined === "string") return joined;
     const recovered = this.#state.gaps.fill(number, joined.first, end);
     for (const range of recovered) this.#output.recover(number, joined, range);
