@@ -11,6 +11,7 @@ import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
+import { formatGaps, listGaps } from "./gaps-command.ts";
 import { RecvAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
 import { formatRecvStatus } from "./status-text.ts";
@@ -33,6 +34,11 @@ const TABLE: CommandTable = {
       name: "status",
       summary: "Ask the running agent how it is",
       options: [CONFIG_OPTION, { name: "json", summary: "Print the status as JSON" }],
+    },
+    {
+      name: "gaps",
+      summary: "List what was lost on the link and may still be sent again",
+      options: [CONFIG_OPTION, { name: "json", summary: "Print the gaps as JSON" }],
     },
   ],
 };
@@ -58,6 +64,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
     const agent = await RecvAgent.start(config, {
       log,
       clock: Date.now,
+      steady: () => performance.now(),
       random: Math.random,
     });
     const admin =
@@ -65,7 +72,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
       startAdmin({
         ...config.admin.address,
         token: config.admin.token?.reveal(),
-        metrics: createMetrics(() => agent.figures(), Date.now),
+        metrics: createMetrics(() => agent.figures()),
         status: () => makeStatus(agent.figures(), Date.now()),
         readiness: () => judgeReadiness(agent.figures()),
       });
@@ -111,7 +118,9 @@ async function main(): Promise<ExitStatus> {
     return EXIT.config;
   }
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
-  return line.name === "check" ? check(loaded.config) : showStatus(loaded.config, line.values);
+  if (line.name === "check") return check(loaded.config);
+  if (line.name === "gaps") return showGaps(loaded.config, line.values);
+  return showStatus(loaded.config, line.values);
 }
 
 function check(config: RecvConfig): ExitStatus {
@@ -119,6 +128,16 @@ function check(config: RecvConfig): ExitStatus {
   return print(
     `configuration is fine: link ${link.id}, ${describeSealing(config)}, ${count(link.paths.length, "path")}, ${count(profiles.length, "target")}\n`,
   );
+}
+
+function showGaps(config: RecvConfig, values: CommandValues): ExitStatus {
+  try {
+    const gaps = listGaps(config.spool.directory);
+    return print(values.json ? `${JSON.stringify(gaps, null, 2)}\n` : formatGaps(gaps));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return EXIT.failed;
+  }
 }
 
 async function showStatus(config: RecvConfig, values: CommandValues): Promise<ExitStatus> {

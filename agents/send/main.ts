@@ -11,6 +11,7 @@ import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
+import { askReplay } from "./replay-command.ts";
 import { SendAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type SendStatus } from "./status.ts";
 import { formatSendStatus } from "./status-text.ts";
@@ -33,6 +34,27 @@ const TABLE: CommandTable = {
       name: "status",
       summary: "Ask the running agent how it is",
       options: [CONFIG_OPTION, { name: "json", summary: "Print the status as JSON" }],
+    },
+    {
+      name: "replay",
+      summary: "Send again what the receiver lacks, from the journal of the running agent",
+      options: [
+        CONFIG_OPTION,
+        {
+          name: "gap",
+          value: "CODE",
+          summary: "A code that `tidegate-recv gaps` printed, or several with commas",
+        },
+        { name: "from", value: "N", summary: "First sequence" },
+        { name: "to", value: "N", summary: "Last sequence" },
+        { name: "stream", value: "N", summary: "Stream of --from and --to (0 unless given)" },
+        {
+          name: "since",
+          value: "TIME",
+          summary: "What was accepted since then: 2026-11-22T14:05:00Z, or 15m, 2h, 1d before now",
+        },
+        { name: "until", value: "TIME", summary: "What was accepted until then (now unless given)" },
+      ],
     },
   ],
 };
@@ -58,6 +80,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
     const agent = await SendAgent.start(config, {
       log,
       clock: Date.now,
+      steady: () => performance.now(),
       random: Math.random,
       random64: () => randomBytes(8).readBigUInt64BE(),
     });
@@ -109,7 +132,9 @@ async function main(): Promise<ExitStatus> {
     return EXIT.config;
   }
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
-  return line.name === "check" ? check(loaded.config) : showStatus(loaded.config, line.values);
+  if (line.name === "check") return check(loaded.config);
+  if (line.name === "replay") return replay(loaded.config, line.values);
+  return showStatus(loaded.config, line.values);
 }
 
 function check(config: SendConfig): ExitStatus {
@@ -117,6 +142,14 @@ function check(config: SendConfig): ExitStatus {
   return print(
     `configuration is fine: link ${link.id}, ${describeSealing(config)}, ${count(link.paths.length, "path")}, ${count(sources.length, "source")}\n`,
   );
+}
+
+async function replay(config: SendConfig, values: CommandValues): Promise<ExitStatus> {
+  const name = randomBytes(8).toString("hex");
+  const result = await askReplay(config.journal.directory, values, Date.now(), name);
+  process.stderr.write(result.stderr);
+  print(result.stdout);
+  return result.status;
 }
 
 async function showStatus(config: SendConfig, values: CommandValues): Promise<ExitStatus> {

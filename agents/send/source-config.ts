@@ -58,7 +58,9 @@ const subscribeTable = table({
   ).describe(
     'What to subscribe to: topic filters, or tables { filter, qos }. "$share/GROUP/FILTER" is allowed.',
   ),
-  qos: qos().default(1).describe("The highest QoS to ask for, for the topics that name none."),
+  qos: qos()
+    .default(2)
+    .describe("The highest QoS to ask for, for topics that name none. 2 keeps the QoS of each message."),
   client_id: text(256).optional().describe("MQTT client id. Default: tidegate-send-LINK-SOURCE."),
   clean_start: flag()
     .default(false)

@@ -2,9 +2,16 @@
 // number once. With two live keys every datagram is made under both, so that a receiver that has either loses nothing.
 import { FecCodec } from "../fec/codec.ts";
 import { type Block, encodeBlock, symbolBytesMax } from "./block.ts";
-import { type Header, KIND_HEARTBEAT, KIND_MESSAGES, type Kind, SYMBOLS_MAX } from "./header.ts";
+import {
+  encodeHeader,
+  HEADER_BYTES,
+  KIND_HEARTBEAT,
+  KIND_MESSAGES,
+  type Kind,
+  SYMBOLS_MAX,
+} from "./header.ts";
 import { deriveEpochKey, deriveKeyId, deriveLinkTag } from "./keys.ts";
-import { sealDatagram } from "./seal.ts";
+import { countDatagramBytes, sealInto } from "./seal.ts";
 
 export type EncoderOptions = {
   readonly linkId: string;
@@ -67,26 +74,27 @@ export class BlockEncoder {
     const repair = Buffer.allocUnsafe(repairSymbols * symbolBytes);
     this.#codec.encodeRepair(sourceSymbols, repairSymbols, symbolBytes, bytes, repair);
     const number = this.#nextBlock[kind]++;
-    const linkTag = this.#linkTag;
+    const symbols = sourceSymbols + repairSymbols;
+    const head = Buffer.allocUnsafe(HEADER_BYTES);
+    const common = { kind, linkTag: this.#linkTag, journalId, epoch, block: number, stream, symbol: 0 };
+    encodeHeader(head, { ...common, keyId: 0, sourceSymbols, repairSymbols });
+    // One buffer holds all datagrams of the block: they live and go together.
+    const sizes = this.#seals.map(({ epochKey }) => countDatagramBytes(symbolBytes, epochKey));
+    const room = Buffer.allocUnsafe(symbols * sizes.reduce((sum, size) => sum + size, 0));
     const datagrams: Buffer[] = [];
-    for (let symbol = 0; symbol < sourceSymbols + repairSymbols; symbol++) {
+    let used = 0;
+    for (let symbol = 0; symbol < symbols; symbol++) {
       const isSource = symbol < sourceSymbols;
       const at = (isSource ? symbol : symbol - sourceSymbols) * symbolBytes;
       const slice = (isSource ? bytes : repair).subarray(at, at + symbolBytes);
-      for (const { keyId, epochKey } of this.#seals) {
-        const header: Header = {
-          kind,
-          keyId,
-          linkTag,
-          journalId,
-          epoch,
-          block: number,
-          stream,
-          symbol,
-          sourceSymbols,
-          repairSymbols,
-        };
-        datagrams.push(sealDatagram(header, slice, epochKey));
+      for (const [index, { keyId, epochKey }] of this.#seals.entries()) {
+        const out = room.subarray(used, used + (sizes[index] as number));
+        used += out.length;
+        out.set(head);
+        out.writeUInt16BE(keyId, 2);
+        out[33] = symbol;
+        sealInto(out, slice, epochKey);
+        datagrams.push(out);
       }
     }
     return datagrams;

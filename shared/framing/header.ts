@@ -27,6 +27,8 @@ export type Header = {
   readonly journalId: bigint;
   /** The sender's run, 64 bits: grows with each start. */
   readonly epoch: bigint;
+  /** Journal id and epoch as four numbers, for comparing without big integers. Only in headers that were read. */
+  readonly run?: readonly number[] | undefined;
   /** Number of the block in its epoch and kind, from 0. */
   readonly block: number;
   /** Priority class, 0 to 255; 0 for heartbeats. */
@@ -55,8 +57,11 @@ export function encodeHeader(out: Buffer, header: Header): void {
   out[35] = header.repairSymbols;
 }
 
-/** Reads the header of a whole datagram; the tag is not checked here. */
-export function decodeHeader(datagram: Buffer): Header | Refusal {
+/**
+ * Reads the header of a whole datagram; the tag is not checked here. `last` is a header that was read before: when the
+ * datagram is of the same run, as nearly all are, its journal id and epoch are not made anew.
+ */
+export function decodeHeader(datagram: Buffer, last?: Header): Header | Refusal {
   if (datagram.length === 0) return "empty";
   if (datagram[0] !== WIRE_VERSION) return "version";
   if (datagram.length > DATAGRAM_BYTES_MAX) return "long";
@@ -74,18 +79,30 @@ export function decodeHeader(datagram: Buffer): Header | Refusal {
   if (sourceSymbols === 0 || sourceSymbols + repairSymbols > SYMBOLS_MAX) return "header";
   if (symbol >= sourceSymbols + repairSymbols) return "header";
   if (kind === KIND_HEARTBEAT && stream !== 0) return "header";
+  const same = last !== undefined && isSameRun(datagram, last);
   return {
     kind,
     keyId,
     linkTag: datagram.readUInt32BE(4),
-    journalId: datagram.readBigUInt64BE(8),
-    epoch: datagram.readBigUInt64BE(16),
+    journalId: same ? last.journalId : datagram.readBigUInt64BE(8),
+    epoch: same ? last.epoch : datagram.readBigUInt64BE(16),
+    run: same ? last.run : [8, 12, 16, 20].map((at) => datagram.readUInt32BE(at)),
     block: blockHigh * 0x1_0000_0000 + datagram.readUInt32BE(28),
     stream,
     symbol,
     sourceSymbols,
     repairSymbols,
   };
+}
+
+function isSameRun(datagram: Buffer, { run }: Header): boolean {
+  return (
+    run !== undefined &&
+    datagram.readUInt32BE(20) === run[3] &&
+    datagram.readUInt32BE(16) === run[2] &&
+    datagram.readUInt32BE(12) === run[1] &&
+    datagram.readUInt32BE(8) === run[0]
+  );
 }
 
 /** Bytes behind the symbol: the tag, or the checksum of a datagram that is not sealed. */

@@ -5,32 +5,44 @@ import { createCipheriv, createDecipheriv } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { CHECKSUM_BYTES, encodeHeader, HEADER_BYTES, type Header, TAG_BYTES } from "./header.ts";
 
+/** One nonce at a time: the cipher copies it. */
+const nonce = Buffer.alloc(12);
+
 /** Nonce of 12 bytes: kind, stream, 0, symbol, block (8 bytes); all from the header on the wire. */
-function writeNonce(nonce: Buffer, header: Buffer): Buffer {
-  nonce[0] = header.readUInt8(1);
-  nonce[1] = header.readUInt8(32);
-  nonce[2] = 0;
-  nonce[3] = header.readUInt8(33);
-  header.copy(nonce, 4, 24, 32);
+function writeNonce(header: Buffer): Buffer {
+  nonce[0] = header[1] as number;
+  nonce[1] = header[32] as number;
+  nonce[3] = header[33] as number;
+  nonce.writeUInt32BE(header.readUInt32BE(24), 4);
+  nonce.writeUInt32BE(header.readUInt32BE(28), 8);
   return nonce;
 }
 
-/** The whole datagram for one symbol. `epochKey` is undefined exactly when `header.keyId` is 0. */
-export function sealDatagram(header: Header, symbol: Uint8Array, epochKey: Uint8Array | undefined): Buffer {
-  const trailer = epochKey === undefined ? CHECKSUM_BYTES : TAG_BYTES;
-  const out = Buffer.allocUnsafe(HEADER_BYTES + symbol.length + trailer);
-  encodeHeader(out, header);
+/** Bytes of the datagram that carries a symbol. `epochKey` is undefined exactly when its key id is 0. */
+export function countDatagramBytes(symbolBytes: number, epochKey: Uint8Array | undefined): number {
+  return HEADER_BYTES + symbolBytes + (epochKey === undefined ? CHECKSUM_BYTES : TAG_BYTES);
+}
+
+/** Seals a symbol into `out`, which has the datagram's size and begins with its header. */
+export function sealInto(out: Buffer, symbol: Uint8Array, epochKey: Uint8Array | undefined): void {
   const end = HEADER_BYTES + symbol.length;
   if (epochKey === undefined) {
     out.set(symbol, HEADER_BYTES);
     out.writeUInt32BE(crc32(out.subarray(0, end)), end);
-    return out;
+    return;
   }
-  const cipher = createCipheriv("aes-256-gcm", epochKey, writeNonce(Buffer.allocUnsafe(12), out));
+  const cipher = createCipheriv("aes-256-gcm", epochKey, writeNonce(out));
   cipher.setAAD(out.subarray(0, HEADER_BYTES));
   out.set(cipher.update(symbol), HEADER_BYTES);
   cipher.final();
   out.set(cipher.getAuthTag(), end);
+}
+
+/** The whole datagram for one symbol. */
+export function sealDatagram(header: Header, symbol: Uint8Array, epochKey: Uint8Array | undefined): Buffer {
+  const out = Buffer.allocUnsafe(countDatagramBytes(symbol.length, epochKey));
+  encodeHeader(out, header);
+  sealInto(out, symbol, epochKey);
   return out;
 }
 
@@ -42,9 +54,7 @@ export function openDatagram(datagram: Buffer, epochKey: Uint8Array | undefined)
     return Buffer.from(datagram.subarray(HEADER_BYTES, end));
   }
   const end = datagram.length - TAG_BYTES;
-  const decipher = createDecipheriv("aes-256-gcm", epochKey, writeNonce(Buffer.allocUnsafe(12), datagram), {
-    authTagLength: TAG_BYTES,
-  });
+  const decipher = createDecipheriv("aes-256-gcm", epochKey, writeNonce(datagram));
   decipher.setAAD(datagram.subarray(0, HEADER_BYTES));
   decipher.setAuthTag(datagram.subarray(end));
   const symbol = decipher.update(datagram.subarray(HEADER_BYTES, end));

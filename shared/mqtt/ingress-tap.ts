@@ -129,7 +129,7 @@ class TapStream extends Duplex {
     if (wanted === this.#restCauses.has(cause)) return;
     if (wanted) this.#restCauses.add(cause);
     else this.#restCauses.delete(cause);
-    if (this.#restCauses.size === 0) this.#socket.resume();
+    if (this.#restCauses.size === 0 || this.writableEnded) this.#socket.resume();
     else this.#socket.pause();
   }
 
@@ -140,7 +140,8 @@ class TapStream extends Duplex {
   }
 
   #read(chunk: Buffer): void {
-    if (this.destroyed) return;
+    // After our DISCONNECT nothing is taken any more: the broker keeps what we did not acknowledge.
+    if (this.destroyed || this.writableEnded) return;
     const problem = this.#splitter.push(chunk);
     if (problem !== undefined) {
       this.#options.onProtocolError(problem);
@@ -223,7 +224,8 @@ class TapStream extends Duplex {
     // First what is owed: MQTT.js's packet may be its DISCONNECT.
     this.#flushAcks();
     this.#boundary.feed(chunk);
-    this.#socket.write(chunk, done);
+    // A failed write only says that the socket is closed; why, its "error" event says.
+    this.#socket.write(chunk, () => done());
     this.#flushAcks();
     // While reading rests, the broker's PINGRESP can't come through, and MQTT.js would call the connection dead.
     if (this.#boundary.takePingRequests() > 0 && this.#restCauses.size > 0) this.push(PING_RESPONSE);
@@ -236,6 +238,8 @@ class TapStream extends Duplex {
   override _final(done: (error?: Error | null) => void): void {
     this.#flushAcks();
     this.#socket.end(() => done());
+    // A socket that rests would never come to the broker's end of the connection, and the close would wait for ever.
+    this.#socket.resume();
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

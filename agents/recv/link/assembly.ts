@@ -14,6 +14,9 @@ type Open = {
   readonly sourceSymbols: number;
   readonly repairSymbols: number;
   readonly symbolBytes: number;
+  /** The k source symbols in their places; undefined while there is none, and for a block of one symbol. */
+  source: Buffer | undefined;
+  /** Views of the source symbols that are here, then the repair symbols. */
   readonly symbols: (Uint8Array | undefined)[];
   readonly openedMs: number;
   count: number;
@@ -63,9 +66,7 @@ export class Assembly {
     const open = this.#open.get(header.block) ?? this.#start(header, symbol.length, nowMs);
     if (!matches(open, header, symbol.length)) return "symbol-mismatch";
     if (open.symbols[header.symbol] !== undefined) return "surplus";
-    open.symbols[header.symbol] = symbol;
-    open.bytes += symbol.length;
-    this.#bytes += symbol.length;
+    this.#place(open, header.symbol, symbol);
     open.count++;
     if (open.count < open.sourceSymbols) {
       if (this.#bytes > this.#bytesMax) this.#evictOldest();
@@ -73,11 +74,24 @@ export class Assembly {
     }
     this.#close(open);
     if (!this.#restore(open)) return "symbol-mismatch";
-    const source = open.symbols.slice(0, open.sourceSymbols) as Uint8Array[];
-    return {
-      stream: open.stream,
-      bytes: source.length === 1 && source[0] ? source[0] : Buffer.concat(source),
-    };
+    const bytes = open.source ?? open.symbols[0];
+    return bytes === undefined ? "symbol-mismatch" : { stream: open.stream, bytes };
+  }
+
+  /** Puts a source symbol into its place in the block, or keeps a repair symbol. */
+  #place(open: Open, index: number, symbol: Buffer): void {
+    let bytes = symbol.length;
+    if (open.sourceSymbols > 1 && index < open.sourceSymbols) {
+      const { symbolBytes } = open;
+      if (open.source === undefined) {
+        open.source = Buffer.allocUnsafe(open.sourceSymbols * symbolBytes);
+        bytes = open.source.length;
+      } else bytes = 0;
+      open.source.set(symbol, index * symbolBytes);
+      open.symbols[index] = open.source.subarray(index * symbolBytes, (index + 1) * symbolBytes);
+    } else open.symbols[index] = symbol;
+    open.bytes += bytes;
+    this.#bytes += bytes;
   }
 
   /** Gives up blocks that were opened before `beforeMs`. */
@@ -92,12 +106,17 @@ export class Assembly {
   /** Computes the source symbols that are missing from the repair symbols that are here. */
   #restore(open: Open): boolean {
     const { sourceSymbols, repairSymbols, symbolBytes, symbols } = open;
-    let missing = 0;
-    for (let symbol = 0; symbol < sourceSymbols; symbol++) if (symbols[symbol] === undefined) missing++;
-    if (missing === 0) return true;
+    const missing: number[] = [];
+    for (let symbol = 0; symbol < sourceSymbols; symbol++)
+      if (symbols[symbol] === undefined) missing.push(symbol);
+    if (missing.length === 0) return true;
     symbols.length = sourceSymbols + repairSymbols;
-    this.#onRestored(missing);
-    return this.#codec.restore(sourceSymbols, repairSymbols, symbolBytes, symbols) === "ok";
+    if (this.#codec.restore(sourceSymbols, repairSymbols, symbolBytes, symbols) !== "ok") return false;
+    this.#onRestored(missing.length);
+    if (sourceSymbols === 1) return true;
+    open.source ??= Buffer.allocUnsafe(sourceSymbols * symbolBytes);
+    for (const symbol of missing) open.source.set(symbols[symbol] as Uint8Array, symbol * symbolBytes);
+    return true;
   }
 
   #start(header: Header, symbolBytes: number, nowMs: number): Open {
@@ -107,6 +126,7 @@ export class Assembly {
       sourceSymbols: header.sourceSymbols,
       repairSymbols: header.repairSymbols,
       symbolBytes,
+      source: undefined,
       symbols: [],
       openedMs: nowMs,
       count: 0,

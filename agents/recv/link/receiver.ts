@@ -55,6 +55,8 @@ export class Receiver {
   readonly #codec = new FecCodec();
   readonly #streams = new Map<number, Stream>();
   #assemblies: Record<number, Assembly>;
+  /** The header read last. */
+  #last: Header | undefined;
 
   constructor(options: ReceiverOptions, state: LinkState, output: ReceiverOutput) {
     this.#options = options;
@@ -105,8 +107,9 @@ export class Receiver {
   }
 
   #take(datagram: Buffer, nowMs: number): Refusal | undefined {
-    const header = decodeHeader(datagram);
+    const header = decodeHeader(datagram, this.#last);
     if (typeof header === "string") return header;
+    this.#last = header;
     if (header.stream >= STREAMS_MAX) return "header";
     const key = this.#keys.find(header);
     if (typeof key === "string") return key;

@@ -26,6 +26,7 @@ export class Path {
     readonly bestEffort: boolean,
     options: Omit<PathQueueOptions, "write" | "onError">,
     readonly log: Logger,
+    readonly clock: () => number,
   ) {
     this.queue = new PathQueue({
       ...options,
@@ -50,7 +51,7 @@ export class Path {
     let wait: number | undefined;
     for (let turns = TURNS_MAX; turns > 0; turns--) {
       const before = this.queue.counters.datagrams;
-      wait = this.queue.pump(performance.now());
+      wait = this.queue.pump(this.clock());
       if (this.queue.counters.datagrams !== before) this.onWritten();
       if (wait !== undefined || this.queue.empty) break;
       wait = 0;
@@ -84,8 +85,11 @@ function countRoomBytes(mbitPerSecond: number, datagramBytes: number): number {
   return Math.max(2 * datagramBytes, ((mbitPerSecond * 1_000_000) / 8 / 1000) * ROOM_MS);
 }
 
-/** Throws an Error with a sentence for a person when an endpoint cannot be resolved or a socket not be opened. */
-export async function openPaths(link: LinkConfig, log: Logger): Promise<Path[]> {
+/**
+ * Throws an Error with a sentence for a person when an endpoint cannot be resolved or a socket not be opened.
+ * `clock` must be the one whose time the queues are given by others: by it a path is known to have stalled.
+ */
+export async function openPaths(link: LinkConfig, log: Logger, clock: () => number): Promise<Path[]> {
   const paths: Path[] = [];
   for (const config of link.paths) {
     const { host, port } = config.endpoint;
@@ -95,14 +99,14 @@ export async function openPaths(link: LinkConfig, log: Logger): Promise<Path[]> 
     });
     const overheadBytes = wireOverheadBytes(family === 6 ? 6 : 4);
     const largest = link.datagramBytes + overheadBytes;
-    const pacer = new Pacer(config.rateMbitPerSecond, largest, performance.now());
+    const pacer = new Pacer(config.rateMbitPerSecond, largest, clock());
     const roomBytes = Math.min(
       config.queueBytesMax,
       countRoomBytes(config.rateMbitPerSecond, link.datagramBytes),
     );
     const { interleaveBlocks } = link;
     const options = { pacer, overheadBytes, roomBytes, interleaveBlocks };
-    const path = new Path(config.name, text, config.bestEffort, options, log);
+    const path = new Path(config.name, text, config.bestEffort, options, log, clock);
     const socket = await openUdpSender(address, port, family === 6 ? 6 : 4, () => path.pump());
     path.attach(socket);
     paths.push(path);

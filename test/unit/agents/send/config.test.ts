@@ -100,7 +100,7 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
         reconnectMinMs: 500,
         reconnectMaxMs: 30_000,
         tls: undefined,
-        topics: [{ filter: "plant/#", qos: 1 }],
+        topics: [{ filter: "plant/#", qos: 2 }],
         cleanStart: false,
         sessionExpirySeconds: 86_400,
         receiveMaximum: 1000,

@@ -19,6 +19,9 @@ type Lab = {
   passed: string;
   /** Writes as MQTT.js would. */
   write: (bytes: Uint8Array) => void;
+  end: () => void;
+  /** Resolves with the error that MQTT.js would see. */
+  error: () => Promise<Error>;
   feed: (bytes: Uint8Array) => void;
   reconnect: () => void;
   /** What was written to the broker since the last call, as hex. */
@@ -49,6 +52,8 @@ function openLab(version: Version, options: { packetBytesMax?: number; receiveMa
     problems,
     passed: "",
     write: () => {},
+    end: () => {},
+    error: () => Promise.reject(new Error("not connected")),
     feed: (bytes) => {
       lab.socket.emit("data", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     },
@@ -62,6 +67,8 @@ function openLab(version: Version, options: { packetBytesMax?: number; receiveMa
       lab.write = (bytes) => {
         stream.write(bytes);
       };
+      lab.end = () => stream.end();
+      lab.error = () => new Promise((resolve) => stream.once("error", resolve));
     },
   };
   lab.reconnect();
@@ -491,6 +498,16 @@ test("createIngressTap() rests while a broker takes no acknowledgements", async 
   lab.socket.unstick();
 });
 
+test("IngressTap.pause() does not keep a connection from ending, and takes nothing more", async () => {
+  const lab = openLab(4);
+  lab.tap.pause();
+  lab.end();
+  await settle();
+  expect(lab.socket.isPaused()).toBe(false);
+  lab.feed(publishBytes(4, 1, 1));
+  expect(lab.publishes).toEqual([]);
+});
+
 test("IngressTap.pause() outlives a reconnect and answers MQTT.js's pings meanwhile", async () => {
   const lab = openLab(4);
   lab.tap.pause();
@@ -506,4 +523,17 @@ test("IngressTap.pause() outlives a reconnect and answers MQTT.js's pings meanwh
   lab.write(hex("c000"));
   await settle();
   expect(lab.passed).toBe("d000");
+});
+
+test("createIngressTap() ends with the socket's own error, not with that of a write", async () => {
+  const lab = openLab(5);
+  const reason = Object.assign(new Error("certificate has expired"), { code: "CERT_HAS_EXPIRED" });
+  const ended = lab.error();
+  lab.socket.write = (_chunk: unknown, done?: unknown) => {
+    if (typeof done === "function") done(new Error("Socket is closed"));
+    return false;
+  };
+  lab.write(hex("c000"));
+  lab.socket.destroy(reason);
+  expect(await ended).toBe(reason);
 });

@@ -1,0 +1,53 @@
+// Puts packets together, so that many leave in one write: a write each would cost a system call each.
+// Bytes are written once into pieces that are never used again, because the socket may keep them for a while.
+// A large payload is not copied but written by itself.
+
+const PIECE_BYTES = 65_536;
+/** Payloads from here on are cheaper to write by themselves than to copy. */
+const OWN_WRITE_BYTES_MIN = 16_384;
+
+/** One per connection. */
+export class EgressBatch {
+  readonly #write: (bytes: Buffer) => void;
+  #piece = Buffer.alloc(0);
+  #start = 0;
+  #end = 0;
+
+  constructor(write: (bytes: Buffer) => void) {
+    this.#write = write;
+  }
+
+  /** Lets `encode` put up to `bytesMax` bytes at an offset of a buffer; it returns where they end. */
+  put(bytesMax: number, encode: (out: Buffer, start: number) => number): void {
+    this.#reserve(bytesMax);
+    this.#end = encode(this.#piece, this.#end);
+  }
+
+  /** The bytes must stay as they are. */
+  putBytes(bytes: Uint8Array): void {
+    if (bytes.length < OWN_WRITE_BYTES_MIN) {
+      this.#reserve(bytes.length);
+      this.#piece.set(bytes, this.#end);
+      this.#end += bytes.length;
+      return;
+    }
+    this.flush();
+    this.#write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  }
+
+  /** Writes what has been put. */
+  flush(): void {
+    if (this.#end === this.#start) return;
+    const bytes = this.#piece.subarray(this.#start, this.#end);
+    this.#start = this.#end;
+    this.#write(bytes);
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#end + bytes <= this.#piece.length) return;
+    this.flush();
+    this.#piece = Buffer.allocUnsafeSlow(Math.max(PIECE_BYTES, bytes));
+    this.#start = 0;
+    this.#end = 0;
+  }
+}

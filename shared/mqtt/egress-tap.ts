@@ -1,0 +1,253 @@
+// Publishes to a broker past MQTT.js, the twin of the ingress tap: MQTT.js keeps the session (CONNECT, PING,
+// DISCONNECT); PUBLISH and what follows it take this way. All that is published in one turn leaves in few writes,
+// user properties keep their order, and what is unsettled when a connection breaks goes again on the next, in order.
+//
+//   publish() ──► EgressFlights ──► EgressBatch ──► EgressStream ──► socket
+//   onSettled ◄── (PUBACK, PUBREC, PUBCOMP) ◄────── EgressStream ◄── socket
+//
+// The session must be a clean one. Refuses (the connection ends): acknowledgements that are malformed or answer
+// nothing, a broker that says it has kept a session (its old packet ids could swallow new messages), and one whose
+// receive maximum is 0.
+
+import type { Duplex } from "node:stream";
+import type { Message, Qos } from "../message.ts";
+import { type AckType, decodeAck, describeReason } from "./egress-ack.ts";
+import { EgressBatch } from "./egress-batch.ts";
+import { EgressFlights, type EgressOutcome, type Flight, PACKET_ID_MAX } from "./egress-flights.ts";
+import { EgressStream } from "./egress-stream.ts";
+import {
+  countPacketBytes,
+  encodePublishHead,
+  measurePublish,
+  PACKET_BYTES_MAX,
+  type PublishSizes,
+} from "./publish-encode.ts";
+
+export type { EgressOutcome } from "./egress-flights.ts";
+
+export type EgressTapOptions = {
+  /** 4 = MQTT 3.1.1, 5 = MQTT 5. */
+  readonly version: 4 | 5;
+  /** QoS 1 and 2 messages that may be unacknowledged, 1 to 65,535; the broker's receive maximum may lower it. */
+  readonly inflightMax: number;
+  /** Milliseconds, of any origin: for message expiry. */
+  readonly clock: () => number;
+  /** `room` was 0 and is not any more. */
+  readonly onRoom: () => void;
+  /** The connection is closed right after. */
+  readonly onProtocolError: (reason: string) => void;
+};
+
+/** What the broker said when it took us. */
+export type EgressSession = {
+  readonly sessionPresent: boolean;
+  readonly receiveMaximum: number;
+  /** undefined = no limit of its own. */
+  readonly packetBytesMax: number | undefined;
+  readonly qosMax: Qos;
+  readonly retainAvailable: boolean;
+};
+
+/** Messages that may wait for the next write, in bytes; one message may go over it. */
+const WAITING_BYTES_MAX = 262_144;
+const PUBREL = 0x62;
+const ACK_BYTES = 4;
+const FORWARDED: EgressOutcome = { kind: "forwarded" };
+
+export function createEgressTap(options: EgressTapOptions): EgressTap {
+  return new EgressTap(options);
+}
+
+/** One per target: it outlives its connections, as the unsettled messages do. */
+export class EgressTap {
+  readonly #options: EgressTapOptions;
+  readonly #flights = new EgressFlights();
+  #stream: EgressStream | undefined;
+  #batch = new EgressBatch(() => {});
+  #session: EgressSession | undefined;
+  /** Packet ids that are owed a PUBREL. */
+  #releases: number[] = [];
+  #isFlushScheduled = false;
+  #isFlushing = false;
+  #hadRoom = false;
+
+  constructor(options: EgressTapOptions) {
+    this.#options = options;
+  }
+
+  /** Messages that are not settled. */
+  get pending(): number {
+    return this.#flights.count;
+  }
+
+  /**
+   * How many messages may be published now, 0 while not connected. A limit by bytes too: ask before each message.
+   * Whoever publishes more loses nothing; the messages wait in memory.
+   */
+  get room(): number {
+    const window = this.#window;
+    if (window === 0 || this.#stream === undefined || this.#stream.isFull) return 0;
+    if (this.#flights.waitingBytes + this.#stream.unsentBytes >= WAITING_BYTES_MAX) return 0;
+    return Math.max(0, window - this.#flights.openCount);
+  }
+
+  /** Puts the tap between a new connection's socket and MQTT.js, which gets the result. */
+  wrap(socket: Duplex): Duplex {
+    // After this the old stream says nothing more: onLost was its last word.
+    this.#stream?.destroy();
+    const stream = new EgressStream(socket, this.#options.version, {
+      onAck: (type, bytes, bodyStart, end) => this.#takeAck(type, bytes, bodyStart, end),
+      onWritable: () => this.#flush(),
+      onProtocolError: this.#options.onProtocolError,
+      onLost: () => this.#lose(),
+    });
+    this.#stream = stream;
+    this.#batch = new EgressBatch((bytes) => stream.writePackets(bytes));
+    return stream;
+  }
+
+  /** The broker has taken us on the newest connection: messages may go. */
+  open(session: EgressSession): void {
+    if (this.#stream === undefined) return;
+    const problem = checkSession(session);
+    if (problem !== undefined) {
+      this.#stream.fail(problem);
+      return;
+    }
+    this.#session = session;
+    this.#flush();
+  }
+
+  /** `onSettled` is called once, after this call; not at all when the last connection ends before. */
+  publish(message: Message, onSettled: (outcome: EgressOutcome) => void): void {
+    const { version, clock } = this.#options;
+    this.#flights.add({
+      message,
+      onSettled,
+      sizes: measurePublish(version, message),
+      sinceMs: message.properties?.messageExpirySeconds === undefined ? 0 : clock(),
+      qos: message.qos,
+      dup: false,
+      isReleased: false,
+    });
+    this.#noteRoom();
+    this.#scheduleFlush();
+  }
+
+  get #window(): number {
+    return Math.min(this.#options.inflightMax, this.#session?.receiveMaximum ?? 0, PACKET_ID_MAX);
+  }
+
+  #lose(): void {
+    this.#stream = undefined;
+    this.#session = undefined;
+    this.#releases = [];
+    this.#flights.rewind();
+    this.#noteRoom();
+  }
+
+  #takeAck(type: AckType, bytes: Buffer, bodyStart: number, end: number): string | undefined {
+    const ack = decodeAck(this.#options.version, type, bytes, bodyStart, end);
+    if (typeof ack === "string") return ack;
+    const { packetId, code, text } = ack;
+    const isRefusal = code >= 0x80;
+    const result = this.#flights.acknowledge(type, packetId, isRefusal);
+    if (typeof result === "string" && result !== "release") return result;
+    this.#scheduleFlush();
+    if (result === "release") this.#releases.push(packetId);
+    else if (isRefusal) result.onSettled({ kind: "refused", code, reason: describeReason(code, text) });
+    else result.onSettled(FORWARDED);
+    return undefined;
+  }
+
+  /** All that happens in one turn leaves together. */
+  #scheduleFlush(): void {
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
+    queueMicrotask(() => {
+      this.#isFlushScheduled = false;
+      this.#flush();
+      this.#noteRoom();
+    });
+  }
+
+  /** Sends what may be sent; what must wait is tried again when the stream says so. */
+  #flush(): void {
+    const stream = this.#stream;
+    const session = this.#session;
+    if (stream === undefined || session === undefined || this.#isFlushing) return;
+    if (!stream.isBetweenPackets) return;
+    this.#isFlushing = true;
+    this.#sendReleases();
+    const settled: [Flight, EgressOutcome][] = [];
+    const window = this.#window;
+    while (!stream.isFull && stream === this.#stream) {
+      const flight = this.#flights.next;
+      if (flight === undefined) break;
+      if (flight.message.qos > 0 && this.#flights.sentCount >= window) break;
+      this.#flights.shift();
+      const outcome = this.#send(flight, session);
+      if (outcome !== undefined) settled.push([flight, outcome]);
+    }
+    this.#batch.flush();
+    this.#isFlushing = false;
+    for (const [flight, outcome] of settled) flight.onSettled(outcome);
+    this.#noteRoom();
+  }
+
+  #sendReleases(): void {
+    for (const packetId of this.#releases) {
+      const encode = (out: Buffer, at: number) => {
+        out[at] = PUBREL;
+        out[at + 1] = ACK_BYTES - 2;
+        return out.writeUInt16BE(packetId, at + 2);
+      };
+      this.#batch.put(ACK_BYTES, encode);
+    }
+    this.#releases = [];
+  }
+
+  /** Sends one message; an outcome when that, or what forbids it, settles it. */
+  #send(flight: Flight, session: EgressSession): EgressOutcome | undefined {
+    const { message, sizes } = flight;
+    const qos = Math.min(message.qos, session.qosMax) as Qos;
+    if (sizes === undefined || countPacketBytes(sizes, qos) > (session.packetBytesMax ?? PACKET_BYTES_MAX))
+      return { kind: "oversize" };
+    const expirySeconds = this.#countExpiry(flight);
+    if (expirySeconds <= 0) return { kind: "expired" };
+    flight.qos = qos;
+    const packetId = qos === 0 ? 0 : this.#flights.launch(flight);
+    const retain = message.retain && session.retainAvailable;
+    const sending = { qos, retain, dup: flight.dup, packetId, expirySeconds };
+    const { version } = this.#options;
+    const encode = (out: Buffer, at: number) => encodePublishHead(version, message, sizes, sending, out, at);
+    this.#batch.put(headBytesMax(message, sizes), encode);
+    this.#batch.putBytes(message.payload);
+    return qos === 0 ? FORWARDED : undefined;
+  }
+
+  /** The message expiry interval less the time it has waited here [MQTT-3.3.2-6]; any positive number without one. */
+  #countExpiry({ message, sinceMs }: Flight): number {
+    const lifetime = message.properties?.messageExpirySeconds;
+    if (lifetime === undefined) return 1;
+    return lifetime - Math.max(0, Math.floor((this.#options.clock() - sinceMs) / 1000));
+  }
+
+  #noteRoom(): void {
+    const hasRoom = this.room > 0;
+    const isNews = hasRoom && !this.#hadRoom;
+    this.#hadRoom = hasRoom;
+    if (isNews) this.#options.onRoom();
+  }
+}
+
+function checkSession({ sessionPresent, receiveMaximum }: EgressSession): string | undefined {
+  if (sessionPresent) return "the broker has kept a session, although a clean one was asked for";
+  // Forbidden [MQTT5 3.2.2.3.3]; nothing of QoS 1 or 2 could ever be sent, and without a word.
+  return receiveMaximum === 0 ? "the broker's receive maximum is 0, must be at least 1" : undefined;
+}
+
+/** Everything but the payload, with the longest fixed header and packet identifier there are. */
+function headBytesMax(message: Message, sizes: PublishSizes): number {
+  return 5 + 2 + sizes.bodyBytes - message.payload.length;
+}

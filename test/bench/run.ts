@@ -1,0 +1,200 @@
+// Measures the two agents next to a Mosquitto bridge, and the link next to plain UDP; writes docs/performance.json and
+// the tables of docs/performance.md. Ends with status 1 when a run lost, doubled or disordered a message.
+//
+//   npm run bench                       everything, about ten minutes
+//   npm run bench -- --only link        one of throughput, latency, link, start; nothing is written
+//   npm run bench -- --rounds 1         fewer rounds than 3; nothing is written
+//   npm run bench -- --profile FOLDER   one run of each QoS with the agents from source; their CPU profiles go there
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { findProgram } from "../support/agents.ts";
+import { Workspace } from "../support/workspace.ts";
+import { type RunWishes, runUndisturbed } from "./carry.ts";
+import type { Arm } from "./chain.ts";
+import { type Entrant, hold, type Standing } from "./contest.ts";
+import { runLink } from "./link.ts";
+import type { Durability, Programs } from "./pair.ts";
+import { formatResults, type LinkStanding, type Results, replaceResults } from "./report.ts";
+import { measureStart } from "./startup.ts";
+import { spreadOf } from "./statistic.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const MESSAGES = { 0: 800_000, 1: 400_000 } as const;
+const LATENCY = { ratePerSecond: 1000, messages: 10_000 } as const;
+const LINK_SECONDS = 2;
+const START_ROUNDS = 10;
+
+const { values } = parseArgs({
+  options: { rounds: { type: "string" }, only: { type: "string" }, profile: { type: "string" } },
+});
+const rounds = Number(values.rounds ?? 3);
+const wanted = (part: string) => values.only === undefined || values.only === part;
+const note = (line: string) => process.stderr.write(`${line}\n`);
+
+function entrant(programs: Programs, arm: Arm, qos: 0 | 1, durability: Durability, more = {}): Entrant {
+  const wishes: RunWishes = {
+    arm,
+    qos,
+    durability,
+    programs,
+    messages: MESSAGES[qos],
+    payloadBytes: 100,
+    topics: 100,
+    ...more,
+  };
+  const name = arm === "tidegate" ? `tidegate, ${durability}` : NAMES[arm];
+  return { name, wishes };
+}
+
+const NAMES = { none: "generator to sink", broker: "one Mosquitto", bridge: "Mosquitto bridge" } as const;
+
+/** The bridge comes first: the others' ratio is to it. */
+function contestants(programs: Programs, qos: 0 | 1, more = {}): Entrant[] {
+  return [
+    entrant(programs, "bridge", qos, "fsync", more),
+    entrant(programs, "tidegate", qos, "fsync", more),
+    entrant(programs, "tidegate", qos, "os", more),
+    entrant(programs, "broker", qos, "fsync", more),
+    entrant(programs, "none", qos, "fsync", more),
+  ];
+}
+
+async function measureThroughput(programs: Programs): Promise<Results["throughput"]> {
+  const results: { title: string; standings: Standing[] }[] = [];
+  for (const qos of [0, 1] as const) {
+    const title = `Broker to broker, 100 B, QoS ${qos}`;
+    note(title);
+    results.push({ title, standings: await hold(contestants(programs, qos), rounds, note) });
+  }
+  return results;
+}
+
+async function measureLatency(programs: Programs): Promise<Results["latency"]> {
+  const title = "Latency at 1,000 messages/s, QoS 1";
+  note(title);
+  const entrants = [
+    entrant(programs, "broker", 1, "fsync", LATENCY),
+    entrant(programs, "bridge", 1, "fsync", LATENCY),
+    entrant(programs, "tidegate", 1, "fsync", LATENCY),
+    entrant(programs, "tidegate", 1, "os", LATENCY),
+  ];
+  return [{ title, standings: await hold(entrants, rounds, note) }];
+}
+
+async function measureLink(): Promise<LinkStanding[]> {
+  const standings: LinkStanding[] = [];
+  for (const datagramBytes of [1400, 8900]) {
+    const plain: number[] = [];
+    const sealed: number[] = [];
+    const cost = { sender: [] as number[], receiver: [] as number[] };
+    for (let round = 0; round < rounds; round++) {
+      const wishes = { datagramBytes, seconds: LINK_SECONDS };
+      plain.push((await runUndisturbed(() => runLink({ ...wishes, sealed: false }))).megabitsPerSecond);
+      const run = await runUndisturbed(() => runLink({ ...wishes, sealed: true }));
+      sealed.push(run.megabitsPerSecond);
+      cost.sender.push(run.cpuSecondsPerGigabyte.sender);
+      cost.receiver.push(run.cpuSecondsPerGigabyte.receiver);
+      note(
+        `link, ${datagramBytes} B: plain ${plain.at(-1)?.toFixed(0)}, sealed ${sealed.at(-1)?.toFixed(0)} Mbit/s`,
+      );
+    }
+    standings.push({
+      datagramBytes,
+      plainMegabits: spreadOf(plain),
+      sealedMegabits: spreadOf(sealed),
+      ratio: spreadOf(sealed.map((value, round) => value / (plain[round] ?? Number.NaN))),
+      sealedCpuPerGigabyte: {
+        sender: spreadOf(cost.sender).median,
+        receiver: spreadOf(cost.receiver).median,
+      },
+    });
+  }
+  return standings;
+}
+
+function describeMachine(): Record<string, string> {
+  const [first] = cpus();
+  const sysctl = (name: string) => readFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, "utf8").trim();
+  return {
+    cores: String(cpus().length),
+    processor: first?.model ?? "unknown",
+    memory: `${(totalmem() / 1e9).toFixed(0)} GB`,
+    Linux: sysctl("kernel.osrelease"),
+    "net.core.rmem_max": sysctl("net.core.rmem_max"),
+  };
+}
+
+function readVersions(programs: Programs): Record<string, string> {
+  const run = (command: readonly string[]) =>
+    Bun.spawnSync([...command])
+      .stdout.toString()
+      .trim();
+  const PATH = `${process.env.PATH}:/usr/sbin`;
+  const mosquitto = Bun.spawnSync(["mosquitto", "-h"], { env: { ...process.env, PATH } }).stdout.toString();
+  return {
+    tidegate: run([...programs.send, "--version"]).replace(/^tidegate-send /, ""),
+    Bun: Bun.version,
+    Mosquitto: /version ([\d.]+)/.exec(mosquitto)?.[1] ?? "unknown",
+  };
+}
+
+/** Copies, so that a build meanwhile changes nothing. */
+function copyPrograms(workspace: Workspace): Programs {
+  const copy = (agent: "send" | "recv") => {
+    const path = workspace.path(`tidegate-${agent}`);
+    copyFileSync(findProgram(agent), path);
+    return [path];
+  };
+  return { send: copy("send"), recv: copy("recv") };
+}
+
+async function profile(folder: string): Promise<void> {
+  for (const qos of [0, 1] as const) {
+    const program = (agent: string) => {
+      const flags = [
+        "--cpu-prof",
+        "--cpu-prof-md",
+        `--cpu-prof-dir=${folder}`,
+        `--cpu-prof-name=${agent}-qos${qos}`,
+      ];
+      return [process.execPath, ...flags, `${ROOT}agents/${agent}/main.ts`];
+    };
+    const programs = { send: program("send"), recv: program("recv") };
+    await hold([entrant(programs, "tidegate", qos, "fsync")], 1, note);
+  }
+}
+
+async function main(): Promise<number> {
+  if (values.profile !== undefined) {
+    await profile(values.profile);
+    return 0;
+  }
+  using workspace = new Workspace("bench");
+  const programs = copyPrograms(workspace);
+  const results: Results = {
+    date: new Date().toISOString().slice(0, 10),
+    machine: describeMachine(),
+    versions: readVersions(programs),
+    start: wanted("start") ? await measureStart(programs, START_ROUNDS) : undefined,
+    link: wanted("link") ? await measureLink() : [],
+    latency: wanted("latency") ? await measureLatency(programs) : [],
+    throughput: wanted("throughput") ? await measureThroughput(programs) : [],
+  };
+  process.stdout.write(`${formatResults(results)}\n`);
+  if (values.only === undefined && rounds >= 3) {
+    const page = `${ROOT}docs/performance.md`;
+    writeFileSync(page, replaceResults(readFileSync(page, "utf8"), results));
+    writeFileSync(`${ROOT}docs/performance.json`, `${JSON.stringify(results, roundNumbers, 2)}\n`);
+    Bun.spawnSync([`${ROOT}node_modules/.bin/biome`, "format", "--write", `${ROOT}docs/performance.json`]);
+  }
+  const contests = [...results.throughput, ...results.latency].flatMap(({ standings }) => standings);
+  return contests.some(({ failures }) => failures.length > 0) ? 1 : 0;
+}
+
+function roundNumbers(_: string, value: unknown): unknown {
+  return typeof value === "number" ? Number(value.toPrecision(5)) : value;
+}
+
+process.exit(await main());
