@@ -45,7 +45,15 @@ export class DeadLetters {
     const content = writer.take();
     const detail = letter.detail.slice(0, DETAIL_CHARACTERS_MAX);
     this.#log.write(() => {
-      const row = { stream: 0, first: this.#log.lastId, count: 1, skip: 0, timeMs: atMs, clockDifferenceMs: 0, content };
+      const row = {
+        stream: 0,
+        first: this.#log.lastId,
+        count: 1,
+        skip: 0,
+        timeMs: atMs,
+        clockDifferenceMs: 0,
+        content,
+      };
       const id = this.#log.append(row);
       this.#log.setValue(`letter.${id}`, JSON.stringify({ target, reason, detail }));
     });
@@ -57,7 +65,11 @@ export class DeadLetters {
 
   *list(): Iterable<DeadLetter> {
     let after = 0;
-    for (let rows = this.#log.read(after, READ_ROWS); rows.length > 0; rows = this.#log.read(after, READ_ROWS)) {
+    for (
+      let rows = this.#log.read(after, READ_ROWS);
+      rows.length > 0;
+      rows = this.#log.read(after, READ_ROWS)
+    ) {
       for (const row of rows) {
         after = row.id;
         const letter = this.#open(row.id, row.timeMs, row.intact ? row.content : undefined);

@@ -142,7 +142,10 @@ export const recvPathTable = typedTable([udpPath, tcpPath, pipePath, directoryPa
 type RecvPathTable = z.output<typeof recvPathTable>;
 
 /** Faults that no schema of one value can see. */
-export function reviewRecvPaths(review: Review, paths: readonly (Partially<RecvPathTable> | undefined)[]): void {
+export function reviewRecvPaths(
+  review: Review,
+  paths: readonly (Partially<RecvPathTable> | undefined)[],
+): void {
   const requireUnique = (key: string, read: (entry: Partially<RecvPathTable>) => string | undefined) =>
     review.requireUnique(
       paths.map((entry, index) => ({
@@ -163,7 +166,7 @@ export function reviewRecvPaths(review: Review, paths: readonly (Partially<RecvP
   requireUnique("directory", (entry) => (entry.type === "directory" ? resolved(entry.directory) : undefined));
   requireUnique("device", (entry) => (entry.type === "pipe" ? resolved(entry.device) : undefined));
   for (const [index, entry] of paths.entries()) {
-    if (entry?.type === "pipe") reviewPipe(review, index, entry);
+    if (entry?.type === "pipe") reviewPipe(review, index);
     if (entry?.type === "directory") reviewPickup(review, index, entry);
   }
 }

@@ -154,7 +154,10 @@ export const sendPathTable = typedTable([udpPath, tcpPath, pipePath, directoryPa
 type SendPathTable = z.output<typeof sendPathTable>;
 
 /** Faults that no schema of one value can see. */
-export function reviewSendPaths(review: Review, paths: readonly (Partially<SendPathTable> | undefined)[]): void {
+export function reviewSendPaths(
+  review: Review,
+  paths: readonly (Partially<SendPathTable> | undefined)[],
+): void {
   review.requireUnique(
     paths.map((entry, index) => ({
       path: ["link", "path", index, "name"],
@@ -168,7 +171,7 @@ export function reviewSendPaths(review: Review, paths: readonly (Partially<SendP
     })),
   );
   for (const [index, entry] of paths.entries()) {
-    if (entry?.type === "pipe") reviewPipe(review, index, entry);
+    if (entry?.type === "pipe") reviewPipe(review, index);
     if (entry?.type === "udp" || entry?.type === "tcp") reviewFamily(review, index, entry);
     if (entry?.type === "directory") {
       review.requireOrder(

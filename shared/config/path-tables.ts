@@ -6,6 +6,7 @@ import * as z from "zod";
 import { INTERFACE_CHARACTERS_MAX } from "../native/socket-options.ts";
 import { checked, text } from "./leaf.ts";
 import type { Review } from "./review.ts";
+import { readValue } from "./schema-faults.ts";
 import { quoteText } from "./show-value.ts";
 import { list } from "./table.ts";
 
@@ -57,13 +58,15 @@ type PipeKeys = {
   readonly baud?: number | undefined;
 };
 
-export function reviewPipe(review: Review, index: number, { command, device, baud }: PipeKeys): void {
+export function reviewPipe(review: Review, index: number): void {
   const at = (key: string) => ["link", "path", index, key];
-  if (command === undefined && device === undefined)
+  // A value that has a fault of its own is there all the same.
+  const isGiven = (key: string) => readValue(review.document, at(key)) !== undefined;
+  if (!isGiven("command") && !isGiven("device"))
     review.add(at("type"), 'is "pipe", and neither command nor device is given', "must have one of them");
-  if (command !== undefined && device !== undefined)
+  if (isGiven("command") && isGiven("device"))
     review.add(at("device"), "is given beside command", "must be only one of them");
-  if (baud !== undefined && command !== undefined && device === undefined)
+  if (isGiven("baud") && isGiven("command") && !isGiven("device"))
     review.add(at("baud"), "is given, and there is no device", "must be left out");
 }
 

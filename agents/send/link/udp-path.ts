@@ -15,6 +15,11 @@ export function wireOverheadBytes(family: 4 | 6): number {
   return 38 + (family === 6 ? 40 : 20) + 8;
 }
 
+export type UdpTarget = Pick<
+  UdpSendPath,
+  "name" | "endpoint" | "interface" | "localAddress" | "multicastTtl" | "multicastLoop"
+>;
+
 export type UdpSender = PathWriter & {
   readonly overheadBytes: number;
   /** False when the kernel filter could not be set: the agent still never looks at what arrives. */
@@ -29,7 +34,7 @@ const GONE = new Set(["ENODEV", "EADDRNOTAVAIL", "EBADF"]);
  * Opens the socket for one destination. `onDrain` is called when a full send buffer has room again.
  * Throws an Error with a sentence for a person.
  */
-export async function openUdpSender(path: UdpSendPath, onDrain: () => void): Promise<UdpSender> {
+export async function openUdpSender(path: UdpTarget, onDrain: () => void): Promise<UdpSender> {
   const text = formatEndpoint(path.endpoint);
   const { address, family } = await lookup(path.endpoint.host).catch((error: Error) => {
     throw new Error(`cannot resolve the endpoint ${text} of path ${path.name}: ${error.message}`);
@@ -69,7 +74,7 @@ export async function openUdpSender(path: UdpSendPath, onDrain: () => void): Pro
   };
 }
 
-async function openSocket(path: UdpSendPath, address: string, onDrain: () => void) {
+async function openSocket(path: UdpTarget, address: string, onDrain: () => void) {
   const socket = await Bun.udpSocket({
     hostname: path.localAddress ?? (isIPv4(address) ? "0.0.0.0" : "::"),
     socket: { drain: onDrain, error: () => {} },
