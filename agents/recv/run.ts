@@ -71,7 +71,7 @@ export class RecvAgent {
       recovered: (stream, first, end) => this.#noteRecovered(stream, first, end),
       heartbeat: (heartbeat, block) => this.#noteHeartbeat(heartbeat, block),
       journalChanged: (journalId, retired) => this.#noteJournal(journalId, retired),
-      epochChanged: (epoch) => this.#noteEpoch(epoch),
+      epochChanged: (epoch) => rim.log.info({ epoch: showId(epoch) }, "the send agent was started again"),
       refused: (reason, path, count) => this.#noteRefused(reason, path, count),
     });
     this.#paths = new RecvPaths(link, rim, {
@@ -202,7 +202,7 @@ export class RecvAgent {
   }
 
   #noteHeartbeat(heartbeat: Heartbeat, block: number): void {
-    this.#paths.heartbeat(heartbeat, block);
+    this.#paths.heartbeat(this.#core.state.epoch, block, heartbeat);
     const difference = this.#core.health.clockDifferenceMs ?? 0;
     const apart = Math.abs(difference) > CLOCK_WARNING_MS;
     if (apart && !this.#clockWarned) {
@@ -229,13 +229,7 @@ export class RecvAgent {
       this.#rim.log.info({ stream, first, last: end - 1, alike }, "what a gap lacked has come");
   }
 
-  #noteEpoch(epoch: bigint): void {
-    this.#paths.restart();
-    this.#rim.log.info({ epoch: showId(epoch) }, "the send agent was started again");
-  }
-
   #noteJournal(journalId: bigint, retired: bigint | undefined): void {
-    this.#paths.restart();
     const names = {
       journal: showId(journalId),
       retired: retired === undefined ? undefined : showId(retired),

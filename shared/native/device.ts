@@ -4,6 +4,8 @@ import { spawnSync } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { isatty } from "node:tty";
 
+const STTY_MS = 5000;
+
 /** A file descriptor; throws an Error with a sentence for a person. */
 export function openDevice(path: string, direction: "read" | "write", baud: number | undefined): number {
   const { O_RDONLY, O_WRONLY, O_NONBLOCK, O_NOCTTY } = constants;
@@ -32,10 +34,15 @@ function setLine(
   baud: number | undefined,
 ): string | undefined {
   if (!isatty(fd)) return baud === undefined ? undefined : "it is no serial device, and baud is given";
-  // The side that only writes has its receiver switched off: what comes is dropped by the kernel.
-  const settings = ["raw", "-echo", "clocal", "-crtscts", "-ixon", direction === "read" ? "cread" : "-cread"];
   const speed = baud === undefined ? [] : [`${baud}`];
-  const run = spawnSync("stty", ["-F", path, ...speed, ...settings], { encoding: "utf8", timeout: 5000 });
+  const why = runStty(path, [...speed, "raw", "-echo", "clocal", "-crtscts", "-ixon"]);
+  // The side that only writes has its receiver switched off, where the driver can: what comes is dropped at once.
+  if (why === undefined && direction === "write") runStty(path, ["-cread"]);
+  return why;
+}
+
+function runStty(path: string, settings: readonly string[]): string | undefined {
+  const run = spawnSync("stty", ["-F", path, ...settings], { encoding: "utf8", timeout: STTY_MS });
   if (run.error !== undefined) return `stty, which sets the line, cannot be run: ${run.error.message}`;
   return run.status === 0 ? undefined : `the line cannot be set: ${run.stderr.trim().slice(0, 200)}`;
 }

@@ -1,7 +1,7 @@
 // The few functions of the C library that the runtime does not offer: socket options and pipes. Linux only, glibc and musl,
 // with the constants that x86-64 and arm64 share. Nothing here reads from a socket. Everything returns a value or a reason.
 import { dlopen, FFIType, read } from "bun:ffi";
-import { getSystemErrorName } from "node:util";
+import { constants } from "node:os";
 
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
 
@@ -49,7 +49,8 @@ export function readErrno(libc: Libc): string {
 
 /** Errors as kernel calls and SO_ERROR number them. */
 export function nameErrno(errno: number): string {
-  return errno > 0 ? getSystemErrorName(-errno) : "unknown error";
+  for (const [name, value] of Object.entries(constants.errno)) if (value === errno) return name;
+  return `error ${errno}`;
 }
 
 /** A text as C wants it. */

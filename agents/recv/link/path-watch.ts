@@ -14,8 +14,8 @@ type Seen = {
   datagrams: number;
   lastMs: number | undefined;
   silent: boolean;
-  /** Block number of a heartbeat to the datagrams that had come by this path before it. */
-  readonly before: Map<number, number>;
+  /** Heartbeat (run and block) to the datagrams that had come by this path before it. */
+  readonly before: Map<string, number>;
   /** What the sender had put on the path and was not here, at the first heartbeat of this run. */
   base: number | undefined;
   missing: number | undefined;
@@ -25,8 +25,9 @@ export class PathWatch {
   readonly #paths: readonly WatchedPath[];
   readonly #seen: readonly Seen[];
   readonly #startedMs: number;
-  /** Block number of a heartbeat to what the sender had put on each path before it, by name. */
-  readonly #sent = new Map<number, ReadonlyMap<string, number>>();
+  /** Heartbeat (run and block) to what the sender had put on each path before it, by name. */
+  readonly #sent = new Map<string, ReadonlyMap<string, number>>();
+  #epoch: bigint | undefined;
 
   constructor(paths: readonly WatchedPath[], nowMs: number) {
     this.#paths = paths;
@@ -50,24 +51,24 @@ export class PathWatch {
     seen.lastMs = nowMs;
   }
 
-  /** A heartbeat is whole: it was block number `block`. */
-  heartbeat(block: number, { sections }: Heartbeat): void {
+  /** A heartbeat is whole: it was block number `block` of the sender's run `epoch`. */
+  heartbeat(epoch: bigint, block: number, { sections }: Heartbeat): void {
+    // A new run counts from 0.
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch;
+      this.#sent.clear();
+      for (const seen of this.#seen) {
+        seen.base = undefined;
+        seen.missing = undefined;
+      }
+    }
     const sent = new Map<string, number>();
     for (const { type, name, counters } of sections) {
       if (type === "path") sent.set(name, counters.get("datagrams") ?? 0);
     }
-    remember(this.#sent, block, sent);
-    for (let path = 0; path < this.#seen.length; path++) this.#compare(path, block);
-  }
-
-  /** The sender was started again: it counts from 0. */
-  restart(): void {
-    this.#sent.clear();
-    for (const seen of this.#seen) {
-      seen.before.clear();
-      seen.base = undefined;
-      seen.missing = undefined;
-    }
+    const key = `${epoch}/${block}`;
+    remember(this.#sent, key, sent);
+    for (let path = 0; path < this.#seen.length; path++) this.#compare(path, key);
   }
 
   /** Datagrams that the sender has put on this path since its first heartbeat and that have not come; undefined while unknown. */
@@ -106,20 +107,22 @@ export class PathWatch {
 
   #noteHeartbeat(path: number, seen: Seen, datagram: Buffer): void {
     const header = decodeHeader(datagram);
-    if (typeof header === "string" || seen.before.has(header.block)) return;
-    remember(seen.before, header.block, seen.datagrams);
-    this.#compare(path, header.block);
+    if (typeof header === "string") return;
+    const key = `${header.epoch}/${header.block}`;
+    if (seen.before.has(key)) return;
+    remember(seen.before, key, seen.datagrams);
+    this.#compare(path, key);
   }
 
   /**
    * The sender's counter was read when the heartbeat was made, and heartbeats go in front: what it has counted was on
    * this path before the heartbeat was. So the two counts meet exactly, whatever the delay of the path.
    */
-  #compare(path: number, block: number): void {
+  #compare(path: number, key: string): void {
     const seen = this.#seen[path];
     const name = this.#paths[path]?.name ?? "";
-    const sent = this.#sent.get(block)?.get(name);
-    const arrived = seen?.before.get(block);
+    const sent = this.#sent.get(key)?.get(name);
+    const arrived = seen?.before.get(key);
     if (seen === undefined || sent === undefined || arrived === undefined) return;
     const lacking = sent - arrived;
     seen.base ??= lacking;
@@ -128,8 +131,8 @@ export class PathWatch {
 }
 
 /** Keeps the latest few. */
-function remember<T>(map: Map<number, T>, block: number, value: T): void {
-  map.set(block, value);
+function remember<T>(map: Map<string, T>, key: string, value: T): void {
+  map.set(key, value);
   if (map.size <= HEARTBEATS_MAX) return;
   for (const oldest of map.keys()) {
     map.delete(oldest);

@@ -87,13 +87,9 @@ export class RecvPaths {
     await Promise.all(this.#paths.map((path) => path.input?.close()));
   }
 
-  heartbeat(heartbeat: Heartbeat, block: number): void {
-    this.#watch.heartbeat(block, heartbeat);
-  }
-
-  /** The sender was started again, or is another. */
-  restart(): void {
-    this.#watch.restart();
+  /** A heartbeat of the sender's run `epoch` is whole. */
+  heartbeat(epoch: bigint, block: number, heartbeat: Heartbeat): void {
+    this.#watch.heartbeat(epoch, block, heartbeat);
   }
 
   /** Counts a refusal of what came by path number `path`; returns the path's name. */
