@@ -4,7 +4,7 @@
 import { Counters } from "../../shared/counters.ts";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
-import { openBlockLog } from "../../shared/store/block-log.ts";
+import { openBlockLog } from "../../shared/store/open.ts";
 import type { RecvConfig } from "./config.ts";
 import { RecvCore } from "./core.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import type { CommandValues } from "../../shared/cli/parse.ts";
 import { decodeGapCode, tagJournal } from "../../shared/gap/code.ts";
-import { openBlockLogReadOnly } from "../../shared/store/block-log.ts";
+import { openBlockLogReadOnly } from "../../shared/store/open.ts";
 import { type ReplayAnswer, type ReplayRequest, requestDirectory } from "./replay-desk.ts";
 
 const ANSWER_WAIT_MS = 10_000;

@@ -3,7 +3,7 @@
 //   sources ─► intake ─► journal ─► link sender ─► path queues ─► sockets (written to, never read)
 //                 └─ settles, so that the source may acknowledge
 import { type Logger, LogLimiter } from "../../shared/log.ts";
-import { openBlockLog } from "../../shared/store/block-log.ts";
+import { openBlockLog } from "../../shared/store/open.ts";
 import type { SendConfig } from "./config.ts";
 import { SendCore } from "./core.ts";
 import type { Source } from "./ingress/source.ts";
