@@ -1,7 +1,8 @@
-// The recv agent without its rim: receiver, spool intake and the link's health, with the time as an argument. What it
+// The recv agent without its rim: receiver, spool intake and the link's health, with the time (both clocks) as an argument. What it
 // needs of the world (a spool to keep things in, ears for what happens) is handed in; the simulator hands in others.
 import { Counters } from "../../shared/counters.ts";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
+import type { Moment } from "../../shared/moment.ts";
 import { SpoolIntake } from "./intake.ts";
 import { type LinkLedger, linkLedger } from "./ledger.ts";
 import { type HealthOptions, LinkHealth } from "./link/health.ts";
@@ -28,7 +29,7 @@ export class RecvCore {
   readonly #spool: Spool;
   readonly #receiver: Receiver;
   readonly #intake: SpoolIntake;
-  #nowMs = 0;
+  #now: Moment = { wallMs: 0, steadyMs: 0 };
 
   constructor(options: ReceiverOptions & HealthOptions, spool: Spool, output: RecvCoreOutput) {
     this.#spool = spool;
@@ -45,13 +46,13 @@ export class RecvCore {
         output.dirty();
       },
       gap: (stream, gap, reason) => {
-        this.#intake.gap(stream, gap, reason, this.#nowMs);
-        if (reason === "gap") this.health.noteLoss(this.#nowMs);
+        this.#intake.gap(stream, gap, reason, this.#now.wallMs);
+        if (reason === "gap") this.health.noteLoss(this.#now.steadyMs);
         output.gap(stream, gap, reason);
         output.dirty();
       },
       heartbeat: (heartbeat) => {
-        this.health.noteHeartbeat(heartbeat, this.#nowMs);
+        this.health.noteHeartbeat(heartbeat, this.#now);
         output.heartbeat(heartbeat);
       },
       journalChanged: (journalId, retired) => {
@@ -95,20 +96,20 @@ export class RecvCore {
     this.#receiver.setKeys(linkKeys);
   }
 
-  receive(datagram: Buffer, path: number, nowMs: number): void {
-    this.#nowMs = nowMs;
-    this.#receiver.receive(datagram, path, nowMs);
+  receive(datagram: Buffer, path: number, now: Moment): void {
+    this.#now = now;
+    this.#receiver.receive(datagram, path, now.steadyMs);
   }
 
   /** To be called every few milliseconds: gives up what has waited too long. */
-  tick(nowMs: number): void {
-    this.#nowMs = nowMs;
-    this.#receiver.tick(nowMs);
+  tick(now: Moment): void {
+    this.#now = now;
+    this.#receiver.tick(now.steadyMs);
   }
 
   /** Keeps what has arrived. Throws what the disk says; then it waits on, up to a bound. */
-  flush(nowMs: number): void {
-    this.#intake.flush(nowMs, this.health.clockDifferenceMs ?? 0);
+  flush(wallMs: number): void {
+    this.#intake.flush(wallMs, this.health.clockDifferenceMs ?? 0);
   }
 
   close(): void {

@@ -64,6 +64,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
     const agent = await RecvAgent.start(config, {
       log,
       clock: Date.now,
+      steady: () => performance.now(),
       random: Math.random,
     });
     const admin =
@@ -71,7 +72,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
       startAdmin({
         ...config.admin.address,
         token: config.admin.token?.reveal(),
-        metrics: createMetrics(() => agent.figures(), Date.now),
+        metrics: createMetrics(() => agent.figures()),
         status: () => makeStatus(agent.figures(), Date.now()),
         readiness: () => judgeReadiness(agent.figures()),
       });

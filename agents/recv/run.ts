@@ -4,6 +4,7 @@
 import { Counters } from "../../shared/counters.ts";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
+import type { Moment } from "../../shared/moment.ts";
 import { openBlockLog } from "../../shared/store/open.ts";
 import type { RecvConfig } from "./config.ts";
 import { RecvCore } from "./core.ts";
@@ -20,7 +21,14 @@ const REFUSAL_LOG_MS = 10_000;
 /** What a content may hold beyond the payload of its largest message: topic, properties, frame. */
 const CONTENT_OVERHEAD_BYTES = 256 * 1024;
 
-export type Rim = { readonly log: Logger; clock(): number; random(): number };
+export type Rim = {
+  readonly log: Logger;
+  /** The wall clock, milliseconds since 1970. */
+  clock(): number;
+  /** A clock that only runs forward. */
+  steady(): number;
+  random(): number;
+};
 
 type BoundPath = { readonly name: string; readonly socket: UdpReceiver; readonly counters: Counters };
 
@@ -71,7 +79,10 @@ export class RecvAgent {
     });
     const targets = config.profiles.map((profile) => startMqttTarget(profile, rim));
     const accepted = () => this.#core.counters.get("link/accepted");
-    this.#desk = new TargetDesk(this.#spool, targets, accepted, () => rim.clock());
+    this.#desk = new TargetDesk(this.#spool, targets, accepted, {
+      clock: () => rim.clock(),
+      later: (work) => setImmediate(work),
+    });
   }
 
   async #openPaths(): Promise<void> {
@@ -84,7 +95,7 @@ export class RecvAgent {
         (datagram) => {
           counters.add("datagrams");
           counters.add("bytes", datagram.length);
-          this.#core.receive(datagram, index, this.#rim.clock());
+          this.#core.receive(datagram, index, this.#now());
         },
         (error) =>
           log.error(
@@ -120,16 +131,16 @@ export class RecvAgent {
   async stop(graceMs: number): Promise<boolean> {
     if (this.#stopping) return true;
     this.#stopping = true;
-    const deadline = this.#rim.clock() + graceMs;
+    const deadline = this.#rim.steady() + graceMs;
     await Promise.all(this.#paths.map((path) => path.socket.close()));
     this.#flush();
-    const reachable = () => this.#desk.targets.some((target) => target.state === "connected");
-    while (!this.#desk.idle && reachable() && this.#rim.clock() < deadline) {
+    // A target that is down is not waited for: what it has not got stays in the spool.
+    while (!this.#desk.connectedIdle && this.#rim.steady() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     const idle = this.#desk.idle;
     for (const timer of this.#timers) clearInterval(timer);
-    const left = Math.max(200, deadline - this.#rim.clock());
+    const left = Math.max(200, deadline - this.#rim.steady());
     await Promise.all(this.#desk.targets.map((target) => target.close(left)));
     this.#save();
     this.#core.close();
@@ -152,6 +163,7 @@ export class RecvAgent {
       journalId: journalId === undefined ? undefined : showId(journalId),
       epoch: showId(epoch),
       health,
+      heartbeatAgeMs: health.silentMs(this.#rim.steady()),
       gaps: { count: gaps.count, sequences: gaps.sequences, closed: gaps.closed },
       streams: [...expected].map(([stream, next]) => ({ stream, next })),
       waitingBytes,
@@ -168,12 +180,16 @@ export class RecvAgent {
   }
 
   #tick(): void {
-    const nowMs = this.#rim.clock();
-    this.#core.tick(nowMs);
-    const change = this.#core.health.tick(nowMs);
+    const now = this.#now();
+    this.#core.tick(now);
+    const change = this.#core.health.tick(now.steadyMs);
     if (change === undefined) return;
     const write = change.state === "up" ? this.#rim.log.info : this.#rim.log.warn;
     write.call(this.#rim.log, { link: change.state, why: change.why }, `link ${change.state}: ${change.why}`);
+  }
+
+  #now(): Moment {
+    return { wallMs: this.#rim.clock(), steadyMs: this.#rim.steady() };
   }
 
   /** All that arrives in one turn of the event loop is kept in one transaction. */
@@ -241,7 +257,7 @@ export class RecvAgent {
   }
 
   #noteRecovered(stream: number, first: number, end: number): void {
-    const alike = this.#limiter.allow("recovered", this.#rim.clock());
+    const alike = this.#limiter.allow("recovered", this.#rim.steady());
     if (alike !== undefined)
       this.#rim.log.info({ stream, first, last: end - 1, alike }, "what a gap lacked has come");
   }
@@ -260,7 +276,7 @@ export class RecvAgent {
     this.#paths[path]?.counters.add(`refused/${reason}`, count);
     const hint = REFUSAL_HINTS[reason];
     if (hint === undefined) return;
-    const alike = this.#limiter.allow(reason, this.#rim.clock());
+    const alike = this.#limiter.allow(reason, this.#rim.steady());
     if (alike === undefined) return;
     this.#rim.log.warn({ reason, path: this.#paths[path]?.name, alike }, `datagram refused: ${hint}`);
   }

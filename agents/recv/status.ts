@@ -17,6 +17,8 @@ export type RecvFigures = {
   readonly journalId: string | undefined;
   readonly epoch: string;
   readonly health: LinkHealth;
+  /** Since the last heartbeat; undefined before the first. */
+  readonly heartbeatAgeMs: number | undefined;
   /** Open gaps, the sequences in them, and gaps closed because there were too many. */
   readonly gaps: { readonly count: number; readonly sequences: number; readonly closed: number };
   readonly streams: readonly { readonly stream: number; readonly next: number }[];
@@ -108,7 +110,7 @@ export function makeStatus(figures: RecvFigures, nowMs: number): RecvStatus {
     uptimeSeconds: Math.max(0, Math.round((nowMs - figures.startedMs) / 1000)),
     link: {
       state: health.state,
-      heartbeatAgeSeconds: last ? Math.max(0, (nowMs - last.atMs) / 1000) : null,
+      heartbeatAgeSeconds: figures.heartbeatAgeMs === undefined ? null : figures.heartbeatAgeMs / 1000,
       clockDifferenceMs: health.clockDifferenceMs ?? null,
       senderRestarts: counters.get("link/sender_restarts"),
       journalId: figures.journalId ?? null,
@@ -165,7 +167,7 @@ export function judgeReadiness(figures: RecvFigures): Readiness {
 
 const LINK_STATES: readonly LinkHealthState[] = ["waiting", "down", "degraded", "up"];
 
-export function createMetrics(read: () => RecvFigures, clock: () => number): Metrics {
+export function createMetrics(read: () => RecvFigures): Metrics {
   const metrics = new Metrics();
   const single = (value: number) => [[{}, value]] as const;
   metrics.gauge("tidegate_recv_link_state", "1 for the state that the link is in.", ["state"], function* () {
@@ -173,8 +175,8 @@ export function createMetrics(read: () => RecvFigures, clock: () => number): Met
     for (const name of LINK_STATES) yield [{ state: name }, name === state ? 1 : 0];
   });
   metrics.gauge("tidegate_recv_heartbeat_age_seconds", "Time since the last heartbeat.", [], () => {
-    const last = read().health.last;
-    return last ? single((clock() - last.atMs) / 1000) : [];
+    const { heartbeatAgeMs } = read();
+    return heartbeatAgeMs === undefined ? [] : single(heartbeatAgeMs / 1000);
   });
   metrics.gauge("tidegate_recv_clock_difference_seconds", "This host's clock less the sender's.", [], () => {
     const difference = read().health.clockDifferenceMs;

@@ -3,7 +3,7 @@
 import { Counters } from "../../shared/counters.ts";
 import { type TargetLedger, targetLedger } from "./ledger.ts";
 import type { Spool } from "./spool.ts";
-import { type Cursor, TargetRunner } from "./targets/runner.ts";
+import { type Cursor, type RunnerRim, TargetRunner } from "./targets/runner.ts";
 import type { Target } from "./targets/target.ts";
 
 type Desk = {
@@ -22,7 +22,7 @@ export class TargetDesk {
   #releasedId = 0;
 
   /** `accepted` is the number of messages that the spool has ever taken. */
-  constructor(spool: Spool, targets: readonly Target[], accepted: () => number, clock: () => number) {
+  constructor(spool: Spool, targets: readonly Target[], accepted: () => number, rim: RunnerRim) {
     this.#spool = spool;
     this.#accepted = accepted;
     this.#desks = targets.map((target) => {
@@ -32,7 +32,7 @@ export class TargetDesk {
       const stored = spool.value(`${prefix}cursor`);
       const cursor = stored === undefined ? { id: spool.lastId, index: 0 } : parseCursor(stored);
       const base = Number(spool.value(`${prefix}base`) ?? accepted());
-      const runner = new TargetRunner(spool, target, counters, cursor, clock);
+      const runner = new TargetRunner(spool, target, counters, cursor, rim);
       target.onReady = () => runner.wake();
       return { target, runner, counters, base, saved: "" };
     });
@@ -45,11 +45,20 @@ export class TargetDesk {
 
   /** True when no target has anything left to do. */
   get idle(): boolean {
-    return this.#desks.every(({ runner }) => runner.cursor.id >= this.#spool.lastId && runner.inFlight === 0);
+    return this.#desks.every((desk) => this.#isIdle(desk));
+  }
+
+  /** True when no target that is connected has anything left to do. */
+  get connectedIdle(): boolean {
+    return this.#desks.every((desk) => desk.target.state !== "connected" || this.#isIdle(desk));
   }
 
   wake(): void {
     for (const { runner } of this.#desks) runner.wake();
+  }
+
+  #isIdle({ runner }: Desk): boolean {
+    return runner.cursor.id >= this.#spool.lastId && runner.inFlight === 0;
   }
 
   ledger(name: string): TargetLedger {

@@ -1,10 +1,11 @@
-// The send agent without its rim: intake, journal, link sender and heartbeats, with the time as an argument. What it
+// The send agent without its rim: intake, journal, link sender and heartbeats, with the time (both clocks) as an argument. What it
 // needs of the world (a log to write to, paths to fill) is handed in; the simulator hands in others.
 import { Counters } from "../../shared/counters.ts";
 import { decodeContent } from "../../shared/framing/content.ts";
 import { BlockEncoder } from "../../shared/framing/encoder.ts";
 import { encodeHeartbeat } from "../../shared/framing/heartbeat.ts";
 import type { Message } from "../../shared/message.ts";
+import type { Moment } from "../../shared/moment.ts";
 import { matchTopic } from "../../shared/mqtt/topic.ts";
 import type { BlockLog, Durability } from "../../shared/store/block-log.ts";
 
@@ -60,15 +61,15 @@ export class SendCore {
     options: SendCoreOptions,
     log: BlockLog,
     paths: readonly CorePath[],
-    nowMs: number,
+    now: Moment,
     random64: () => bigint,
     output: SendCoreOutput,
   ) {
     this.#options = options;
     this.#paths = paths;
-    this.#startedMs = nowMs;
+    this.#startedMs = now.steadyMs;
     const { linkId, linkKeys, durability, journalBytesMax: bytesMax, datagramBytes } = options;
-    this.journal = new Journal(log, { durability, bytesMax, nowMs, random64 });
+    this.journal = new Journal(log, { durability, bytesMax, nowMs: now.wallMs, random64 });
     for (const [name, value] of this.journal.counters()) this.counters.set(name, value);
     const { journalId, epoch } = this.journal;
     const { repairPercent, repairSymbolsMin } = options;
@@ -131,19 +132,18 @@ export class SendCore {
   }
 
   /** Gives the paths what they have room for. */
-  fill(nowMs: number): void {
-    this.#sender.fill(nowMs);
+  fill(now: Moment): void {
+    this.#sender.fill(now);
   }
 
   /** Puts a heartbeat on every path. */
-  beat(nowMs: number, sources: readonly Source[], stopping: boolean): void {
+  beat({ wallMs, steadyMs }: Moment, sources: readonly Source[], stopping: boolean): void {
     const { heartbeatMs: intervalMs } = this.#options;
     const paths = this.#paths.map(({ name, queue }) => ({ name, counters: queue.counters }));
     const { journal, ledger, counters } = this;
-    const startedMs = this.#startedMs;
     const heartbeat = makeHeartbeat({
-      nowMs,
-      startedMs,
+      nowMs: wallMs,
+      uptimeMs: steadyMs - this.#startedMs,
       intervalMs,
       stopping,
       journal,
@@ -153,7 +153,7 @@ export class SendCore {
       counters,
     });
     const datagrams = this.#encoder.encodeHeartbeat(encodeHeartbeat(heartbeat));
-    for (const { queue } of this.#paths) queue.addHeartbeat(datagrams, nowMs);
+    for (const { queue } of this.#paths) queue.addHeartbeat(datagrams, steadyMs);
   }
 
   /** Other live keys, from the next block on. */
@@ -171,11 +171,12 @@ export class SendCore {
 
   /** Keeps cursors and counters that no message has carried into the journal. Throws what the log throws. */
   save(): void {
-    this.journal.save(this.counters.entries());
+    this.journal.save(this.counters.changes());
+    this.counters.noteKept();
   }
 
   close(): void {
-    this.journal.close(this.counters.entries());
+    this.journal.close(this.counters.changes());
   }
 
   /** After a restart: what waits in the journal overtakes its like as if it had just been taken in. */

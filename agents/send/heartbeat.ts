@@ -8,7 +8,7 @@ import type { PathCounters } from "./link/path-queue.ts";
 
 export function makeHeartbeat(figures: {
   readonly nowMs: number;
-  readonly startedMs: number;
+  readonly uptimeMs: number;
   readonly intervalMs: number;
   readonly stopping: boolean;
   readonly journal: Journal;
@@ -36,10 +36,10 @@ export function makeHeartbeat(figures: {
   for (const { name, counters: path } of figures.paths) {
     sections.push({ type: "path", name, state: "none", counters: new Map(Object.entries(path)) });
   }
-  const { nowMs, startedMs, intervalMs, stopping } = figures;
+  const { nowMs, uptimeMs, intervalMs, stopping } = figures;
   return {
     clockMs: nowMs,
-    uptimeMs: Math.max(0, nowMs - startedMs),
+    uptimeMs: Math.floor(Math.max(0, uptimeMs)),
     intervalMs,
     stopping,
     streams,

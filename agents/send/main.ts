@@ -80,6 +80,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
     const agent = await SendAgent.start(config, {
       log,
       clock: Date.now,
+      steady: () => performance.now(),
       random: Math.random,
       random64: () => randomBytes(8).readBigUInt64BE(),
     });

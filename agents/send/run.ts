@@ -3,13 +3,14 @@
 //   sources ─► intake ─► journal ─► link sender ─► path queues ─► sockets (written to, never read)
 //                 └─ settles, so that the source may acknowledge
 import { type Logger, LogLimiter } from "../../shared/log.ts";
+import type { Moment } from "../../shared/moment.ts";
 import { openBlockLog } from "../../shared/store/open.ts";
 import type { SendConfig } from "./config.ts";
 import { SendCore } from "./core.ts";
 import type { Source } from "./ingress/source.ts";
 import { startSubscribe } from "./ingress/subscribe.ts";
 import { openPaths, type Path } from "./link/paths.ts";
-import { ReplayDesk } from "./replay-desk.ts";
+import { openReplayDesk } from "./replay-desk.ts";
 import type { SendFigures } from "./status.ts";
 
 /** Changed cursors and counters that no new message has carried into the journal are kept this often. */
@@ -21,7 +22,10 @@ const REFUSAL_LOG_MS = 10_000;
 
 export type Rim = {
   readonly log: Logger;
+  /** The wall clock, milliseconds since 1970. */
   clock(): number;
+  /** A clock that only runs forward. */
+  steady(): number;
   random64(): bigint;
   random(): number;
 };
@@ -32,7 +36,7 @@ export class SendAgent {
   readonly #rim: Rim;
   readonly #core: SendCore;
   readonly #paths: readonly Path[];
-  readonly #replays: ReplayDesk;
+  readonly #replays: ReturnType<typeof openReplayDesk>;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
   readonly #startedMs: number;
   #sources: Source[] = [];
@@ -43,7 +47,7 @@ export class SendAgent {
 
   /** Throws an Error with a sentence for a person when the journal or a path cannot be opened. */
   static async start(config: SendConfig, rim: Rim): Promise<SendAgent> {
-    const paths = await openPaths(config.link, rim.log, rim.clock);
+    const paths = await openPaths(config.link, rim.log, rim.steady);
     const agent = new SendAgent(config, rim, paths);
     agent.#start();
     return agent;
@@ -74,13 +78,13 @@ export class SendAgent {
       latestOnly: config.latestOnly,
     };
     const log = openBlockLog(directory, "journal.db", durability);
-    this.#core = new SendCore(options, log, paths, this.#startedMs, () => rim.random64(), {
-      waiting: (full) => this.#scheduleFlush(full ? 0 : link.lingerMs),
+    this.#core = new SendCore(options, log, paths, this.#now(), () => rim.random64(), {
+      waiting: (full) => this.#scheduleFlush(full, link.lingerMs),
       lost: (source, reason, topic, payloadBytes) => this.#logLoss(source, reason, topic, payloadBytes),
       blocked: (why) => this.#noteBlocked(why),
       skipped: (reason, messages) => this.#logSkip(reason, messages),
     });
-    this.#replays = new ReplayDesk(directory, durability, this.#core, rim.log);
+    this.#replays = openReplayDesk(directory, this.#core, rim.log);
     const { journal } = this.#core;
     const names = {
       journal: hex(journal.journalId),
@@ -117,16 +121,16 @@ export class SendAgent {
   async stop(graceMs: number): Promise<boolean> {
     if (this.#stopping) return true;
     this.#stopping = true;
-    const deadline = this.#rim.clock() + graceMs;
+    const deadline = this.#rim.steady() + graceMs;
     for (const source of this.#sources) source.pause();
     clearTimeout(this.#linger);
-    while (!(this.#flush() && this.#core.idle) && this.#rim.clock() < deadline) {
+    while (!(this.#flush() && this.#core.idle) && this.#rim.steady() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     const idle = this.#core.idle;
     await Promise.race([
       Promise.all(this.#sources.map((source) => source.close())),
-      new Promise((resolve) => setTimeout(resolve, Math.max(500, deadline - this.#rim.clock()))),
+      new Promise((resolve) => setTimeout(resolve, Math.max(500, deadline - this.#rim.steady()))),
     ]);
     for (const timer of this.#timers) clearInterval(timer);
     this.#beat();
@@ -136,14 +140,18 @@ export class SendAgent {
     return idle;
   }
 
-  #scheduleFlush(delayMs: number): void {
+  #now(): Moment {
+    return { wallMs: this.#rim.clock(), steadyMs: this.#rim.steady() };
+  }
+
+  #scheduleFlush(full: boolean, lingerMs: number): void {
     if (this.#stopping) return;
     // What is full need not linger; what the journal refuses is tried again by the timer alone.
-    if (delayMs === 0 && this.#problem === undefined) {
+    if (full && this.#problem === undefined) {
       clearTimeout(this.#linger);
       this.#linger = undefined;
       this.#flush();
-    } else this.#linger ??= setTimeout(() => this.#endLinger(), delayMs);
+    } else this.#linger ??= setTimeout(() => this.#endLinger(), lingerMs);
   }
 
   #endLinger(): void {
@@ -158,12 +166,12 @@ export class SendAgent {
   }
 
   #pump(): void {
-    this.#core.fill(this.#rim.clock());
+    this.#core.fill(this.#now());
     for (const path of this.#paths) path.pump();
   }
 
   #beat(): void {
-    this.#core.beat(this.#rim.clock(), this.#sources, this.#stopping);
+    this.#core.beat(this.#now(), this.#sources, this.#stopping);
     for (const path of this.#paths) path.pump();
   }
 
@@ -184,14 +192,14 @@ export class SendAgent {
   }
 
   #logLoss(source: string, reason: string, topic: string, payloadBytes: number): void {
-    const alike = this.#limiter.allow(`${source} ${reason}`, this.#rim.clock());
+    const alike = this.#limiter.allow(`${source} ${reason}`, this.#rim.steady());
     if (alike === undefined) return;
     const figures = { source, reason, topic: topic.slice(0, 256), payloadBytes, alike };
     this.#rim.log.warn(figures, `message refused: ${reason}`);
   }
 
   #logSkip(reason: string, messages: number): void {
-    const alike = this.#limiter.allow(`skip ${reason}`, this.#rim.clock());
+    const alike = this.#limiter.allow(`skip ${reason}`, this.#rim.steady());
     if (alike !== undefined)
       this.#rim.log.warn({ reason, messages, alike }, `messages given up while they waited: ${reason}`);
   }

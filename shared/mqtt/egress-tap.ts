@@ -93,17 +93,13 @@ export class EgressTap {
 
   /** Puts the tap between a new connection's socket and MQTT.js, which gets the result. */
   wrap(socket: Duplex): Duplex {
+    // After this the old stream says nothing more: onLost was its last word.
     this.#stream?.destroy();
     const stream = new EgressStream(socket, this.#options.version, {
-      onAck: (type, bytes, bodyStart, end) =>
-        stream === this.#stream ? this.#takeAck(type, bytes, bodyStart, end) : undefined,
-      onWritable: () => {
-        if (stream === this.#stream) this.#flush();
-      },
+      onAck: (type, bytes, bodyStart, end) => this.#takeAck(type, bytes, bodyStart, end),
+      onWritable: () => this.#flush(),
       onProtocolError: this.#options.onProtocolError,
-      onLost: () => {
-        if (stream === this.#stream) this.#lose();
-      },
+      onLost: () => this.#lose(),
     });
     this.#stream = stream;
     this.#batch = new EgressBatch((bytes) => stream.writePackets(bytes));
@@ -247,7 +243,7 @@ export class EgressTap {
 
 function checkSession({ sessionPresent, receiveMaximum }: EgressSession): string | undefined {
   if (sessionPresent) return "the broker has kept a session, although a clean one was asked for";
-  // Mosquitto says so when max_inflight_messages is 0; nothing of QoS 1 or 2 could ever be sent [MQTT5 3.2.2.3.3].
+  // Forbidden [MQTT5 3.2.2.3.3]; nothing of QoS 1 or 2 could ever be sent, and without a word.
   return receiveMaximum === 0 ? "the broker's receive maximum is 0, must be at least 1" : undefined;
 }
 

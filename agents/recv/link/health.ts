@@ -1,6 +1,7 @@
 // What the heartbeats say of the link: up, degraded or down, the sender's own figures and the difference of the clocks.
 // Pure: time is an argument. States change only through here, so that a change is told exactly once.
 import type { Heartbeat } from "../../../shared/framing/heartbeat.ts";
+import type { Moment } from "../../../shared/moment.ts";
 
 /** `waiting` = no heartbeat since this agent was started. */
 export type LinkHealthState = "waiting" | "up" | "degraded" | "down";
@@ -30,9 +31,14 @@ export class LinkHealth {
     return this.#state;
   }
 
-  /** The last heartbeat and when it came. */
-  get last(): { readonly heartbeat: Heartbeat; readonly atMs: number } | undefined {
-    return this.#heartbeat && { heartbeat: this.#heartbeat, atMs: this.#heartbeatMs };
+  /** The last heartbeat. */
+  get last(): { readonly heartbeat: Heartbeat } | undefined {
+    return this.#heartbeat && { heartbeat: this.#heartbeat };
+  }
+
+  /** Milliseconds since the last heartbeat; undefined before the first. */
+  silentMs(steadyMs: number): number | undefined {
+    return this.#heartbeat === undefined ? undefined : Math.max(0, steadyMs - this.#heartbeatMs);
   }
 
   /** This host's clock less the sender's, milliseconds, journey included; undefined before the first heartbeat. */
@@ -40,10 +46,10 @@ export class LinkHealth {
     return this.#samples.length === 0 ? undefined : Math.min(...this.#samples);
   }
 
-  noteHeartbeat(heartbeat: Heartbeat, nowMs: number): void {
+  noteHeartbeat(heartbeat: Heartbeat, { wallMs, steadyMs }: Moment): void {
     this.#heartbeat = heartbeat;
-    this.#heartbeatMs = nowMs;
-    const sample = nowMs - heartbeat.clockMs;
+    this.#heartbeatMs = steadyMs;
+    const sample = wallMs - heartbeat.clockMs;
     const current = this.clockDifferenceMs;
     // A jump means that a clock was set: what was measured before says nothing any more.
     if (current !== undefined && Math.abs(sample - current) > CLOCK_WARNING_MS) this.#samples = [];
@@ -51,13 +57,13 @@ export class LinkHealth {
     if (this.#samples.length > CLOCK_SAMPLES) this.#samples.shift();
   }
 
-  noteLoss(nowMs: number): void {
-    this.#lossMs = nowMs;
+  noteLoss(steadyMs: number): void {
+    this.#lossMs = steadyMs;
   }
 
   /** The new state and why, when it has changed since the last call. */
-  tick(nowMs: number): { readonly state: LinkHealthState; readonly why: string } | undefined {
-    const { state, why } = this.#judge(nowMs);
+  tick(steadyMs: number): { readonly state: LinkHealthState; readonly why: string } | undefined {
+    const { state, why } = this.#judge(steadyMs);
     if (state === this.#state) return undefined;
     this.#state = state;
     return { state, why };

@@ -1,10 +1,10 @@
-// The target of type "mqtt": publishes to a broker by MQTT.js over mqtt, mqtts, ws or wss. Publishes only: it never
-// subscribes, sends no will, and has no session to resume, because a publisher needs none.
-import type { IClientPublishOptions } from "mqtt";
+// The target of type "mqtt": publishes to a broker over mqtt, mqtts, ws or wss. MQTT.js keeps the session; the messages
+// take the egress tap beside it, in batches. Publishes only: it never subscribes, sends no will, and resumes no session.
 import type { Logger } from "../../../shared/log.ts";
 import { LogLimiter } from "../../../shared/log.ts";
-import type { Message, MessageProperties } from "../../../shared/message.ts";
+import type { Message } from "../../../shared/message.ts";
 import { type BrokerSession, createBrokerConnection } from "../../../shared/mqtt/connection.ts";
+import { createEgressTap } from "../../../shared/mqtt/egress-tap.ts";
 import type { MqttTarget } from "../profile.ts";
 import { judgeMessage } from "./rules.ts";
 import type { TargetOutcome } from "./runner.ts";
@@ -13,6 +13,8 @@ import type { Target, TargetState } from "./target.ts";
 /** The same trouble is logged again after this time. */
 const REPEAT_LOG_MS = 60_000;
 const LOSS_LOG_MS = 10_000;
+/** Messages of QoS 0 that may be published while an older one of QoS 1 or 2 waits for its acknowledgement. */
+const AHEAD_MESSAGES_MAX = 4096;
 
 export type TargetRim = { readonly log: Logger; clock(): number; random(): number };
 
@@ -26,15 +28,26 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
   let problem: string | undefined;
   let loggedMs = Number.NEGATIVE_INFINITY;
   let connections = 0;
-  let closing = false;
-  /** QoS 0 messages that the connection did not take any more when it broke. */
-  const unsent: (() => void)[] = [];
+  /** Called when nothing is unsettled: close() waits for it. */
+  let finish = () => {};
+  const version = profile.mqttVersion === "5" ? 5 : 4;
 
+  const tap = createEgressTap({
+    version,
+    inflightMax: profile.inflightMax,
+    clock: () => rim.clock(),
+    onRoom: () => target.onReady(),
+    onProtocolError: (reason) =>
+      rim.log.error(
+        { ...names, reason },
+        `target ${profile.name}: the broker breaks the protocol: ${reason}`,
+      ),
+  });
   const client = createBrokerConnection({
     label: `target ${profile.name}`,
     address: url,
     tls: profile.tls,
-    version: profile.mqttVersion === "5" ? 5 : 4,
+    version,
     clientId: profile.clientId,
     username: profile.username,
     password: profile.password,
@@ -46,6 +59,7 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
     reconnectMinMs: profile.reconnectMinMs,
     reconnectMaxMs: profile.reconnectMaxMs,
     random: () => rim.random(),
+    wrap: (socket) => tap.wrap(socket),
     onOnline: (granted) => {
       session = granted;
       state = "connected";
@@ -53,8 +67,7 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
       loggedMs = Number.NEGATIVE_INFINITY;
       connections++;
       rim.log.info({ ...names, connections }, `target ${profile.name} is connected`);
-      for (const publish of unsent.splice(0)) publish();
-      target.onReady();
+      tap.open(granted);
     },
     onOffline: (fault, retryMs) => {
       session = undefined;
@@ -89,7 +102,7 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
       return connections;
     },
     get window() {
-      return session === undefined ? 0 : Math.min(profile.inflightMax, session.receiveMaximum);
+      return tap.room === 0 ? 0 : profile.inflightMax + AHEAD_MESSAGES_MAX;
     },
     judge(message, ageMs) {
       const judgement = judgeMessage(message, ageMs, profile, session ?? NO_LIMITS);
@@ -99,26 +112,28 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
       return judgement;
     },
     publish(message, onSettled) {
-      const options = publishOptions(message, profile.mqttVersion);
-      client.publish(message.topic, message.payload as Buffer, options, (error) => {
-        if (!error) return onSettled("forwarded");
-        // A PUBACK or PUBREC with a reason code of 0x80 or above: the broker will not take this message, now or
-        // later [MQTT5 3.4.2.1]. Any other error is the connection's: the message waits for the next one.
-        if (((error as { code?: unknown }).code as number) >= 0x80) {
-          noteLoss("lost/refused", message, error.message);
-          onSettled("lost/refused");
-        } else if (!closing) unsent.push(() => target.publish(message, onSettled));
+      tap.publish(message, (outcome) => {
+        if (outcome.kind === "refused") noteLoss("lost/refused", message, outcome.reason);
+        else if (outcome.kind !== "forwarded") noteLoss(`lost/${outcome.kind}`, message, outcome.kind);
+        onSettled(outcome.kind === "forwarded" ? "forwarded" : `lost/${outcome.kind}`);
+        if (tap.pending === 0) finish();
       });
     },
     onReady: () => {},
     close: (graceMs) =>
       new Promise((resolve) => {
-        closing = true;
-        const timer = setTimeout(() => client.end(true, {}, () => resolve()), graceMs);
-        client.end(false, {}, () => {
-          clearTimeout(timer);
-          resolve();
-        });
+        const timer = setTimeout(() => {
+          finish = () => {};
+          client.end(true, {}, () => resolve());
+        }, graceMs);
+        finish = () => {
+          finish = () => {};
+          client.end(false, {}, () => {
+            clearTimeout(timer);
+            resolve();
+          });
+        };
+        if (tap.pending === 0) finish();
       }),
   };
   client.connect();
@@ -126,27 +141,3 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
 }
 
 const NO_LIMITS = { qosMax: 2, retainAvailable: true, packetBytesMax: undefined } as const;
-
-function publishOptions(
-  { qos, retain, properties }: Message,
-  version: MqttTarget["mqttVersion"],
-): IClientPublishOptions {
-  if (properties === undefined || version !== "5") return { qos, retain };
-  return { qos, retain, properties: toMqttJs(properties) };
-}
-
-function toMqttJs(properties: MessageProperties): NonNullable<IClientPublishOptions["properties"]> {
-  const { payloadFormat, messageExpirySeconds, contentType, userProperties } = properties;
-  const names: Record<string, string | string[]> = Object.create(null);
-  for (const [name, value] of userProperties ?? []) {
-    const before = names[name];
-    if (before === undefined) names[name] = value;
-    else names[name] = Array.isArray(before) ? [...before, value] : [before, value];
-  }
-  return {
-    ...(payloadFormat === undefined ? {} : { payloadFormatIndicator: payloadFormat === 1 }),
-    ...(messageExpirySeconds === undefined ? {} : { messageExpiryInterval: messageExpirySeconds }),
-    ...(contentType === undefined ? {} : { contentType }),
-    ...(userProperties === undefined ? {} : { userProperties: names }),
-  };
-}

@@ -20,6 +20,13 @@ export type TargetLink = {
   publish(message: Message, onSettled: (outcome: TargetOutcome) => void): void;
 };
 
+export type RunnerRim = {
+  /** The wall clock. */
+  clock(): number;
+  /** Runs `work` soon, once other work has had its turn. */
+  later(work: () => void): void;
+};
+
 type Flight = { readonly id: number; readonly index: number; done: boolean };
 export type Cursor = { readonly id: number; readonly index: number };
 
@@ -30,7 +37,7 @@ export class TargetRunner {
   readonly #spool: Spool;
   readonly #link: TargetLink;
   readonly #counters: Counters;
-  readonly #clock: () => number;
+  readonly #rim: RunnerRim;
   #cursor: Cursor;
   #flights: Flight[] = [];
   #head = 0;
@@ -43,11 +50,11 @@ export class TargetRunner {
   #scheduled = false;
 
   /** `cursor`: everything before message `index` of content `id` is settled. */
-  constructor(spool: Spool, link: TargetLink, counters: Counters, cursor: Cursor, clock: () => number) {
+  constructor(spool: Spool, link: TargetLink, counters: Counters, cursor: Cursor, rim: RunnerRim) {
     this.#spool = spool;
     this.#link = link;
     this.#counters = counters;
-    this.#clock = clock;
+    this.#rim = rim;
     this.#cursor = cursor;
     this.#index = cursor.index;
     this.#indexOf = cursor.id;
@@ -67,7 +74,7 @@ export class TargetRunner {
   wake(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    this.#rim.later(() => {
       this.#scheduled = false;
       this.#pump();
     });
@@ -115,7 +122,7 @@ export class TargetRunner {
       return true;
     }
     const flight = this.#launch(entry.id, ++this.#index);
-    const nowMs = this.#clock();
+    const nowMs = this.#rim.clock();
     const ageMs = Math.max(0, nowMs - (message.acceptedMs + entry.clockDifferenceMs));
     const judgement = this.#link.judge(message, ageMs);
     if ("outcome" in judgement) {

@@ -4,6 +4,7 @@ import { pieceBytesMax, splitContent } from "../../../shared/framing/block.ts";
 import { Compressor } from "../../../shared/framing/compression.ts";
 import type { BlockEncoder } from "../../../shared/framing/encoder.ts";
 import { KIND_MESSAGES } from "../../../shared/framing/header.ts";
+import type { Moment } from "../../../shared/moment.ts";
 import type { Journal, JournalRow, RowLosses } from "../journal.ts";
 import { Lane } from "./lane.ts";
 import type { PathQueue } from "./path-queue.ts";
@@ -56,11 +57,11 @@ export class LinkSender {
   }
 
   /** Feeds the paths as far as they have room. To be called whenever one of them may have. */
-  fill(nowMs: number): void {
-    while (this.#hasRoom(nowMs)) {
-      const piece = this.#nextPiece(nowMs) ?? this.#nextRepeat(nowMs);
+  fill(now: Moment): void {
+    while (this.#hasRoom(now.steadyMs)) {
+      const piece = this.#nextPiece(now.wallMs) ?? this.#nextRepeat(now);
       if (piece === undefined) return;
-      this.#enqueue(piece, nowMs);
+      this.#enqueue(piece, now.steadyMs);
     }
   }
 
@@ -118,11 +119,11 @@ export class LinkSender {
   }
 
   /** Only while no path has anything of its own to do. */
-  #nextRepeat(nowMs: number): Piece | undefined {
-    if (!this.#options.queues.every(({ queue }) => queue.bytes === 0 || queue.isStalled(nowMs)))
+  #nextRepeat({ wallMs, steadyMs }: Moment): Piece | undefined {
+    if (!this.#options.queues.every(({ queue }) => queue.bytes === 0 || queue.isStalled(steadyMs)))
       return undefined;
     if (this.#repeatPieces.length === 0) {
-      const row = this.#repeats.next(nowMs);
+      const row = this.#repeats.next(wallMs);
       if (row !== undefined) this.#repeatPieces = this.#cut(row, row.content, undefined);
     }
     return this.#repeatPieces.shift();
