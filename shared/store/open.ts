@@ -1,7 +1,7 @@
 // Opens a log: one owner at a time, looked over first, mended when it is damaged. Refuses, with a sentence for a
 // person, what it cannot open, and never touches a log of another link or of a newer format.
 import { Database } from "bun:sqlite";
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { BlockLog, Durability, Repair } from "./block-log.ts";
 import { checkFile, OPEN } from "./check.ts";
@@ -10,8 +10,6 @@ import { judgeWal } from "./pages.ts";
 import { finishSalvage, type SalvageWishes, salvage } from "./salvage.ts";
 import { FORMAT, LogRefusal, OWNER, prepareTables, readFormat } from "./schema.ts";
 import { SqliteLog } from "./sqlite-log.ts";
-
-export { LogRefusal } from "./schema.ts";
 
 /** The write-ahead log is cut back to this when it is empty. */
 const WAL_BYTES_KEPT = 16 * 1024 * 1024;
@@ -44,6 +42,7 @@ export function openBlockLog(
   const file = join(directory, name);
   try {
     if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
+    else if (!statSync(directory).isDirectory()) throw new Error(`${directory} is not a directory`);
     const unlock = lockFile(`${file}.lock`);
     try {
       return openFile(file, durability, options, unlock);
@@ -87,6 +86,7 @@ function openFile(file: string, durability: Durability, options: OpenOptions, un
     db,
     repairs,
     unlock,
+    beforeClose: (self) => self.write(() => self.setValue(OPEN, "0")),
     mend: (reason) => {
       db.close();
       const repair = mend(reason, { adopt: refuseIncomplete });

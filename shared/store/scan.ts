@@ -12,16 +12,21 @@ const ROW_FIELDS = 9;
 const VALUE_FIELDS = 4;
 const NOTHING = new Uint8Array(0);
 
+/** A row that comes whole is given once; without its content, as often as a page has it. */
 export function scanPages(
   files: PageFiles,
   onRow: (found: FoundRow) => void,
   onValue: (found: FoundValue) => void,
 ): void {
+  // A page that changed often is many times in the write-ahead log, with the same rows.
+  const whole = new Set<number>();
   for (const { number, bytes } of files.all()) {
     for (const cell of readCells(bytes, number)) {
       if (cell.kind === "table") {
-        const found = readRow(files, cell);
-        if (found !== undefined) onRow(found);
+        const found = whole.has(cell.rowid) ? undefined : readRow(files, cell);
+        if (found === undefined) continue;
+        if (found.isWhole) whole.add(cell.rowid);
+        onRow(found);
       } else {
         const found = readValue(files, cell);
         if (found !== undefined) onValue(found);

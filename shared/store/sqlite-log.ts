@@ -17,6 +17,8 @@ export type Opened = {
   /** Replaces a file that cannot be read any more; undefined where nothing can be done. */
   readonly mend: ((reason: string) => { db: Database; repair: Repair }) | undefined;
   readonly repairs: readonly Repair[];
+  /** The last that is written. */
+  readonly beforeClose?: (log: BlockLog) => void;
   /** Releases what close() must release besides the database. */
   readonly unlock: () => void;
 };
@@ -192,6 +194,11 @@ export class SqliteLog implements BlockLog {
   }
 
   close(): void {
+    try {
+      this.#opened.beforeClose?.(this);
+    } catch {
+      // A disk that is full must not keep the agent from ending.
+    }
     this.#db.close();
     this.#opened.unlock();
   }
