@@ -10,6 +10,7 @@ import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts"
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
+import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
 import { RecvAgent } from "./run.ts";
@@ -101,7 +102,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
     return EXIT.ok;
   } catch (error) {
     log.fatal(error instanceof Error ? error.message : String(error));
-    return EXIT.failed;
+    return error instanceof LogRefusal ? EXIT.config : EXIT.failed;
   }
 }
 

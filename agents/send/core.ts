@@ -24,6 +24,8 @@ export type SendCoreOptions = IntakeOptions & {
   readonly linkKeys: readonly Uint8Array[];
   readonly durability: Durability;
   readonly journalBytesMax: number;
+  /** 0: nothing is given up because of its age. */
+  readonly journalAgeMsMax?: number;
   readonly datagramBytes: number;
   readonly repairPercent: number;
   readonly repairSymbolsMin: number;
@@ -69,7 +71,8 @@ export class SendCore {
     this.#paths = paths;
     this.#startedMs = now.steadyMs;
     const { linkId, linkKeys, durability, journalBytesMax: bytesMax, datagramBytes } = options;
-    this.journal = new Journal(log, { durability, bytesMax, nowMs: now.wallMs, random64 });
+    const { journalAgeMsMax: ageMsMax = 0 } = options;
+    this.journal = new Journal(log, { durability, bytesMax, ageMsMax, nowMs: now.wallMs, random64 });
     for (const [name, value] of this.journal.counters()) this.counters.set(name, value);
     const { journalId, epoch } = this.journal;
     const { repairPercent, repairSymbolsMin } = options;
@@ -177,9 +180,10 @@ export class SendCore {
   }
 
   /** Keeps cursors and counters that no message has carried into the journal. Throws what the log throws. */
-  save(): void {
+  save(wallMs: number): void {
     this.journal.save(this.counters.changes());
     this.counters.noteKept();
+    this.journal.expire(wallMs);
   }
 
   close(): void {

@@ -10,6 +10,7 @@ import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts"
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
+import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
 import { askReplay } from "./replay-command.ts";
 import { SendAgent } from "./run.ts";
@@ -115,7 +116,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
     return EXIT.ok;
   } catch (error) {
     log.fatal(error instanceof Error ? error.message : String(error));
-    return EXIT.failed;
+    return error instanceof LogRefusal ? EXIT.config : EXIT.failed;
   }
 }
 

@@ -6,7 +6,8 @@ import { Pacer } from "../../../../agents/send/link/pacer.ts";
 import { PathQueue } from "../../../../agents/send/link/path-queue.ts";
 import { decodeContent } from "../../../../shared/framing/content.ts";
 import type { Message } from "../../../../shared/message.ts";
-import { type BlockLog, openBlockLog } from "../../../../shared/store/block-log.ts";
+import type { BlockLog } from "../../../../shared/store/block-log.ts";
+import { openBlockLog } from "../../../../shared/store/open.ts";
 import { Workspace } from "../../../support/workspace.ts";
 import { LINK_ID, LINK_KEY, makeMessage } from "../../shared/framing/samples.ts";
 
