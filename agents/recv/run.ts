@@ -134,8 +134,8 @@ export class RecvAgent {
     const deadline = this.#rim.steady() + graceMs;
     await Promise.all(this.#paths.map((path) => path.socket.close()));
     this.#flush();
-    const reachable = () => this.#desk.targets.some((target) => target.state === "connected");
-    while (!this.#desk.idle && reachable() && this.#rim.steady() < deadline) {
+    // A target that is down is not waited for: what it has not got stays in the spool.
+    while (!this.#desk.connectedIdle && this.#rim.steady() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     const idle = this.#desk.idle;

@@ -45,11 +45,20 @@ export class TargetDesk {
 
   /** True when no target has anything left to do. */
   get idle(): boolean {
-    return this.#desks.every(({ runner }) => runner.cursor.id >= this.#spool.lastId && runner.inFlight === 0);
+    return this.#desks.every((desk) => this.#isIdle(desk));
+  }
+
+  /** True when no target that is connected has anything left to do. */
+  get connectedIdle(): boolean {
+    return this.#desks.every((desk) => desk.target.state !== "connected" || this.#isIdle(desk));
   }
 
   wake(): void {
     for (const { runner } of this.#desks) runner.wake();
+  }
+
+  #isIdle({ runner }: Desk): boolean {
+    return runner.cursor.id >= this.#spool.lastId && runner.inFlight === 0;
   }
 
   ledger(name: string): TargetLedger {

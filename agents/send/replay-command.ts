@@ -1,15 +1,11 @@
 // The command `replay`: asks the running agent, by a small file in its journal directory, to send again what a gap code
 // or a range names. Refuses codes with typing errors, codes of another journal, and ranges that make no sense.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { askAgent } from "../../shared/admin/request-desk.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import type { CommandValues } from "../../shared/cli/parse.ts";
 import { decodeGapCode, tagJournal } from "../../shared/gap/code.ts";
 import { openBlockLogReadOnly } from "../../shared/store/block-log.ts";
-import { type ReplayAnswer, type ReplayRequest, requestDirectory } from "./replay-desk.ts";
-
-const ANSWER_WAIT_MS = 10_000;
-const LOOK_MS = 50;
+import { type ReplayRequest, type ReplayResult, replayDirectory } from "./replay-desk.ts";
 
 type Answered = { readonly status: ExitStatus; readonly stdout: string; readonly stderr: string };
 
@@ -22,11 +18,11 @@ export async function askReplay(
 ): Promise<Answered> {
   const requests = readRequests(journalDirectory, values, nowMs);
   if (typeof requests === "string") return fail(EXIT.usage, requests);
-  const directory = requestDirectory(journalDirectory);
+  const directory = replayDirectory(journalDirectory);
   let sequences = 0;
   let missing = 0;
   for (const [index, request] of requests.entries()) {
-    const answer = await ask(directory, `${name}-${index}`, request);
+    const answer = await askAgent<ReplayResult>(directory, `${name}-${index}`, request);
     if (answer === undefined) {
       return fail(
         EXIT.failed,
@@ -99,27 +95,6 @@ function readTime(text: string, nowMs: number): number | undefined {
   }
   const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(time) || time < 0 ? undefined : time;
-}
-
-async function ask(
-  directory: string,
-  name: string,
-  request: ReplayRequest,
-): Promise<ReplayAnswer | undefined> {
-  const file = join(directory, `${name}.ask`);
-  const answerFile = join(directory, `${name}.done`);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileSync(`${file}.new`, JSON.stringify(request), { mode: 0o600 });
-  renameSync(`${file}.new`, file);
-  for (let waited = 0; waited < ANSWER_WAIT_MS; waited += LOOK_MS) {
-    if (existsSync(answerFile)) {
-      const answer = JSON.parse(readFileSync(answerFile, "utf8")) as ReplayAnswer;
-      rmSync(answerFile, { force: true });
-      return answer;
-    }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
-  return undefined;
 }
 
 function fail(status: ExitStatus, message: string): Answered {

@@ -10,7 +10,7 @@ import { SendCore } from "./core.ts";
 import type { Source } from "./ingress/source.ts";
 import { startSubscribe } from "./ingress/subscribe.ts";
 import { openPaths, type Path } from "./link/paths.ts";
-import { ReplayDesk } from "./replay-desk.ts";
+import { openReplayDesk } from "./replay-desk.ts";
 import type { SendFigures } from "./status.ts";
 
 /** Changed cursors and counters that no new message has carried into the journal are kept this often. */
@@ -36,7 +36,7 @@ export class SendAgent {
   readonly #rim: Rim;
   readonly #core: SendCore;
   readonly #paths: readonly Path[];
-  readonly #replays: ReplayDesk;
+  readonly #replays: ReturnType<typeof openReplayDesk>;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
   readonly #startedMs: number;
   #sources: Source[] = [];
@@ -79,12 +79,12 @@ export class SendAgent {
     };
     const log = openBlockLog(directory, "journal.db", durability);
     this.#core = new SendCore(options, log, paths, this.#now(), () => rim.random64(), {
-      waiting: (full) => this.#scheduleFlush(full ? 0 : link.lingerMs),
+      waiting: (full) => this.#scheduleFlush(full, link.lingerMs),
       lost: (source, reason, topic, payloadBytes) => this.#logLoss(source, reason, topic, payloadBytes),
       blocked: (why) => this.#noteBlocked(why),
       skipped: (reason, messages) => this.#logSkip(reason, messages),
     });
-    this.#replays = new ReplayDesk(directory, durability, this.#core, rim.log);
+    this.#replays = openReplayDesk(directory, this.#core, rim.log);
     const { journal } = this.#core;
     const names = {
       journal: hex(journal.journalId),
@@ -144,14 +144,14 @@ export class SendAgent {
     return { wallMs: this.#rim.clock(), steadyMs: this.#rim.steady() };
   }
 
-  #scheduleFlush(delayMs: number): void {
+  #scheduleFlush(full: boolean, lingerMs: number): void {
     if (this.#stopping) return;
     // What is full need not linger; what the journal refuses is tried again by the timer alone.
-    if (delayMs === 0 && this.#problem === undefined) {
+    if (full && this.#problem === undefined) {
       clearTimeout(this.#linger);
       this.#linger = undefined;
       this.#flush();
-    } else this.#linger ??= setTimeout(() => this.#endLinger(), delayMs);
+    } else this.#linger ??= setTimeout(() => this.#endLinger(), lingerMs);
   }
 
   #endLinger(): void {

@@ -2,8 +2,8 @@
 // anything else: every table, key, default and bound. `bun build/manual/configuration.ts` writes it, a test compares it.
 import { writeFileSync } from "node:fs";
 import * as z from "zod";
-import { profileSchema } from "../../agents/recv/profile.ts";
 import { recvSchema } from "../../agents/recv/config.ts";
+import { profileSchema } from "../../agents/recv/profile.ts";
 import { sendSchema } from "../../agents/send/config.ts";
 
 type Schema = {
@@ -37,7 +37,11 @@ export function renderConfiguration(): string {
     HEAD,
     renderFile("send.toml", "The send agent, on the plant side.", sendSchema),
     renderFile("recv.toml", "The recv agent, on the business side.", recvSchema),
-    renderFile("targets.d/NAME.toml", "The profile of one target; every file of the directory is one.", profileSchema),
+    renderFile(
+      "targets.d/NAME.toml",
+      "The profile of one target; every file of the directory is one.",
+      profileSchema,
+    ),
   ].join("\n");
 }
 
@@ -69,7 +73,8 @@ function renderTable(path: string, schema: Schema, variant?: string): string {
     } else rows.push(renderKey(key, value, schema.required?.includes(key) === true));
   }
   const title = variant === undefined ? "" : `**\`${variant}\`**\n\n`;
-  const table = rows.length === 0 ? "" : `${title}| key | default | allowed | |\n|---|---|---|---|\n${rows.join("\n")}\n`;
+  const table =
+    rows.length === 0 ? "" : `${title}| key | default | allowed | |\n|---|---|---|---|\n${rows.join("\n")}\n`;
   return [table, ...inner].join("\n");
 }
 
@@ -78,7 +83,8 @@ function isTable(schema: Schema | undefined): boolean {
 }
 
 function renderKey(key: string, schema: Schema, isRequired: boolean): string {
-  const value = schema.default === undefined ? (isRequired ? "required" : "") : `\`${JSON.stringify(schema.default)}\``;
+  const value =
+    schema.default === undefined ? (isRequired ? "required" : "") : `\`${JSON.stringify(schema.default)}\``;
   return `| \`${key}\` | ${value} | ${escapeCell(describeAllowed(schema))} | ${escapeCell(schema.description ?? "")} |`;
 }
 

@@ -93,17 +93,13 @@ export class EgressTap {
 
   /** Puts the tap between a new connection's socket and MQTT.js, which gets the result. */
   wrap(socket: Duplex): Duplex {
+    // After this the old stream says nothing more: onLost was its last word.
     this.#stream?.destroy();
     const stream = new EgressStream(socket, this.#options.version, {
-      onAck: (type, bytes, bodyStart, end) =>
-        stream === this.#stream ? this.#takeAck(type, bytes, bodyStart, end) : undefined,
-      onWritable: () => {
-        if (stream === this.#stream) this.#flush();
-      },
+      onAck: (type, bytes, bodyStart, end) => this.#takeAck(type, bytes, bodyStart, end),
+      onWritable: () => this.#flush(),
       onProtocolError: this.#options.onProtocolError,
-      onLost: () => {
-        if (stream === this.#stream) this.#lose();
-      },
+      onLost: () => this.#lose(),
     });
     this.#stream = stream;
     this.#batch = new EgressBatch((bytes) => stream.writePackets(bytes));

@@ -1,3 +1,5 @@
+// The way of inbound messages past MQTT.js:
+//
 //   broker ──► socket ──► PacketSplitter ─┬─ PUBLISH, PUBREL ──► onPublish, onRefusal   (never reach MQTT.js)
 //                                         └─ all else ─────────► MQTT.js
 //   broker ◄── socket ◄── between packets ┬─ our PUBACK, PUBREC, PUBCOMP, when the owner says so

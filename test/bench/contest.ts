@@ -1,6 +1,6 @@
 // The same load over several chains by turns, A B C A B C …, so that what else the machine does hits them alike.
 // A round that others disturbed is run again; one that fails is kept as a failure, never as a figure.
-import { FailedRun, type RunResult, type RunWishes, runOnce } from "./carry.ts";
+import { FailedRun, type RunResult, type RunWishes, runOnce, runUndisturbed } from "./carry.ts";
 import { type Spread, spreadOf } from "./statistic.ts";
 
 export type Entrant = { readonly name: string; readonly wishes: RunWishes };
@@ -20,10 +20,6 @@ export type Standing = {
   readonly failures: readonly string[];
 };
 
-/** Share of the machine that others may use in a round. */
-const FOREIGN_LOAD_MAX = 0.1;
-const TRIES = 4;
-
 export async function hold(
   entrants: readonly Entrant[],
   rounds: number,
@@ -34,7 +30,7 @@ export async function hold(
   for (let round = 0; round < rounds; round++) {
     for (const [index, { name, wishes }] of entrants.entries()) {
       try {
-        const result = await runUndisturbed(wishes);
+        const result = await runUndisturbed(() => runOnce(wishes));
         results[index]?.push(result);
         const latency = result.latencyMs.slice(0, 2).map((ms) => ms.toFixed(2));
         const foreign = `${Math.round(result.foreignLoad * 100)} % foreign load`;
@@ -69,16 +65,6 @@ export async function hold(
       failures: failures[index] ?? [],
     };
   });
-}
-
-/** The least disturbed of a few tries. */
-async function runUndisturbed(wishes: RunWishes): Promise<RunResult> {
-  let best = await runOnce(wishes);
-  for (let tries = 1; tries < TRIES && best.foreignLoad > FOREIGN_LOAD_MAX; tries++) {
-    const again = await runOnce(wishes);
-    if (again.foreignLoad < best.foreignLoad) best = again;
-  }
-  return best;
 }
 
 function merge(

@@ -2,7 +2,7 @@
 import { FailedRun } from "./carry.ts";
 import type { LinkTally } from "./link-receiver.ts";
 import type { LinkWishes } from "./link-shape.ts";
-import { readCpuSeconds } from "./proc.ts";
+import { readCosts, subtractCosts } from "./proc.ts";
 import { Worker } from "./worker.ts";
 
 export type LinkResult = {
@@ -11,6 +11,7 @@ export type LinkResult = {
   /** Processor seconds per gigabyte of goodput. */
   readonly cpuSecondsPerGigabyte: { readonly sender: number; readonly receiver: number };
   readonly receiveBufferBytes: number;
+  readonly foreignLoad: number;
 };
 
 export async function runLink(wishes: LinkWishes): Promise<LinkResult> {
@@ -21,13 +22,15 @@ export async function runLink(wishes: LinkWishes): Promise<LinkResult> {
       command: "open",
       ...wishes,
     });
-    const before = { sender: readCpuSeconds(sender.pid), receiver: readCpuSeconds(receiver.pid) };
+    const pids = { sender: sender.pid, receiver: receiver.pid };
+    const before = readCosts(pids);
     const sent = await sender.ask<{ startUs: number; datagrams: number; units: number }>({
       command: "send",
       ...wishes,
       ...opened,
     });
     const tally = await receiver.ask<LinkTally>({ command: "collect", expected: sent.datagrams });
+    const { cpu, foreignLoad } = subtractCosts(readCosts(pids), before);
     if (tally.units !== sent.units || tally.faults.length > 0) {
       const faults = tally.faults.join(", ");
       throw new FailedRun(
@@ -40,10 +43,11 @@ export async function runLink(wishes: LinkWishes): Promise<LinkResult> {
       megabitsPerSecond: (tally.bytes * 8) / 1e6 / seconds,
       datagramsPerSecond: tally.datagrams / seconds,
       cpuSecondsPerGigabyte: {
-        sender: (readCpuSeconds(sender.pid) - before.sender) / gigabytes,
-        receiver: (readCpuSeconds(receiver.pid) - before.receiver) / gigabytes,
+        sender: (cpu.sender ?? 0) / gigabytes,
+        receiver: (cpu.receiver ?? 0) / gigabytes,
       },
       receiveBufferBytes: opened.receiveBufferBytes,
+      foreignLoad,
     };
   } finally {
     await Promise.all([sender.stop(), receiver.stop()]);

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { findProgram } from "../support/agents.ts";
 import { Workspace } from "../support/workspace.ts";
-import type { RunWishes } from "./carry.ts";
+import { type RunWishes, runUndisturbed } from "./carry.ts";
 import type { Arm } from "./chain.ts";
 import { type Entrant, hold, type Standing } from "./contest.ts";
 import { runLink } from "./link.ts";
@@ -91,8 +91,8 @@ async function measureLink(): Promise<LinkStanding[]> {
     const cost = { sender: [] as number[], receiver: [] as number[] };
     for (let round = 0; round < rounds; round++) {
       const wishes = { datagramBytes, seconds: LINK_SECONDS };
-      plain.push((await runLink({ ...wishes, sealed: false })).megabitsPerSecond);
-      const run = await runLink({ ...wishes, sealed: true });
+      plain.push((await runUndisturbed(() => runLink({ ...wishes, sealed: false }))).megabitsPerSecond);
+      const run = await runUndisturbed(() => runLink({ ...wishes, sealed: true }));
       sealed.push(run.megabitsPerSecond);
       cost.sender.push(run.cpuSecondsPerGigabyte.sender);
       cost.receiver.push(run.cpuSecondsPerGigabyte.receiver);

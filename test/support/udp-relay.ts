@@ -2,7 +2,8 @@
 import { createSocket, type Socket } from "node:dgram";
 
 export class UdpRelay implements AsyncDisposable {
-  relayed = 0;
+  /** Copies of what it has handed on. */
+  readonly recorded: Buffer[] = [];
   #isCut = false;
 
   private constructor(
@@ -18,7 +19,7 @@ export class UdpRelay implements AsyncDisposable {
     const relay = new UdpRelay(socket.address().port, [...new Set([socket, out])]);
     socket.on("message", (datagram) => {
       if (relay.#isCut) return;
-      relay.relayed++;
+      relay.recorded.push(datagram);
       out.send(datagram, toPort, toFamily === "IPv6" ? "::1" : "127.0.0.1");
     });
     return relay;
