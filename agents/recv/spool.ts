@@ -106,6 +106,7 @@ export class Spool {
       this.#saveLinkState(state);
       for (const [name, value] of values) this.#log.setValue(name, value);
     });
+    state.gaps.noteKept();
     for (const item of hot) {
       this.#hot.set(item.entry.id, item);
       this.#hotBytes += item.bytes;
@@ -126,6 +127,10 @@ export class Spool {
     const hot = this.#hot.get(afterId + 1);
     if (hot !== undefined) return [hot.entry];
     if (afterId >= this.#lastId) return [];
+    return this.#readLog(afterId);
+  }
+
+  #readLog(afterId: number): SpoolEntry[] {
     return this.#log.read(afterId, READ_ROWS).map((row) => {
       const frames = row.intact ? decodeContent(row.content, row.count) : undefined;
       const messages = frames ? messagesAfter(frames, row.skip) : [];
@@ -134,14 +139,22 @@ export class Spool {
     });
   }
 
-  /** Deletes what every target is done with. */
-  release(id: number): void {
-    this.#log.write(() => this.#log.deleteTo(id));
+  /** Deletes what every target is done with, and keeps values, all or nothing. Throws what the log throws. */
+  release(id: number, values: ReadonlyMap<string, string> = new Map()): void {
+    this.#log.write(() => {
+      this.#log.deleteTo(id);
+      for (const [name, value] of values) this.#log.setValue(name, value);
+    });
+    for (const [hotId, { bytes }] of this.#hot) {
+      if (hotId > id) break;
+      this.#hot.delete(hotId);
+      this.#hotBytes -= bytes;
+    }
   }
 
   /** When over the limit: the oldest contents, to be booked as lost and then released. */
   overflow(): SpoolEntry[] {
-    return this.#log.bytes > this.#bytesMax ? this.read(0) : [];
+    return this.#log.bytes > this.#bytesMax ? this.#readLog(0) : [];
   }
 
   close(): void {
@@ -150,11 +163,17 @@ export class Spool {
 
   #saveLinkState(state: LinkState): void {
     if (state.journalId === undefined) return;
-    this.#log.setValue("link.journal_id", state.journalId.toString(16));
+    const journalId = state.journalId.toString(16);
+    if (this.#log.value("link.journal_id") !== journalId) {
+      // Another journal counts its streams from 0 again: what was expected of the old one must not be taken for it.
+      for (const stream of this.#log.values("link.expected.").keys())
+        this.#log.deleteValue(`link.expected.${stream}`);
+      this.#log.setValue("link.journal_id", journalId);
+    }
     this.#log.setValue("link.epoch", state.epoch.toString(16));
     for (const [stream, next] of state.expected) this.#log.setValue(`link.expected.${stream}`, String(next));
     for (const id of state.retired) this.#log.setValue(`link.retired.${id.toString(16)}`, "");
-    for (const [name, gap] of state.gaps.takeChanges()) {
+    for (const [name, gap] of state.gaps.changes()) {
       if (gap === undefined) this.#log.deleteValue(`gap.${name}`);
       else this.#log.setValue(`gap.${name}`, JSON.stringify(gap));
     }
