@@ -68,7 +68,19 @@ export class TargetDesk {
 
   /** Keeps the cursors and counters that have changed, releases what is settled. Throws what the disk says. */
   save(): void {
+    const { values, noteKept } = this.#changes();
+    if (values.size > 0) this.#spool.save(values);
+    noteKept();
+    const done = Math.min(...this.#desks.map(({ runner }) => settledId(runner.cursor)));
+    if (done <= this.#releasedId) return;
+    this.#spool.release(done);
+    this.#releasedId = done;
+  }
+
+  /** The values that have changed, and what to call once they are on the disk. */
+  #changes(): { readonly values: ReadonlyMap<string, string>; noteKept(): void } {
     const values = new Map<string, string>();
+    const states = new Map<Desk, string>();
     for (const desk of this.#desks) {
       const { id, index } = desk.runner.cursor;
       const figures = [...desk.counters.entries()];
@@ -78,16 +90,15 @@ export class TargetDesk {
       values.set(`${prefix}cursor`, `${id}:${index}`);
       values.set(`${prefix}base`, String(desk.base));
       for (const [name, value] of figures) values.set(`${prefix}counter/${name}`, String(value));
-      desk.saved = state;
+      states.set(desk, state);
     }
-    if (values.size > 0) this.#spool.save(values);
-    const done = Math.min(...this.#desks.map(({ runner }) => settledId(runner.cursor)));
-    if (done <= this.#releasedId) return;
-    this.#spool.release(done);
-    this.#releasedId = done;
+    const noteKept = () => {
+      for (const [desk, state] of states) desk.saved = state;
+    };
+    return { values, noteKept };
   }
 
-  /** Drops the oldest contents while the spool is over its limit; target name to messages lost. */
+  /** Drops the oldest contents while the spool is over its limit; target name to messages lost. Throws as save(). */
   bound(): Map<string, number> {
     const losses = new Map<string, number>();
     for (let entries = this.#spool.overflow(); entries.length > 0; entries = this.#spool.overflow()) {
@@ -99,7 +110,10 @@ export class TargetDesk {
           losses.set(target.name, (losses.get(target.name) ?? 0) + lost);
         }
       }
-      this.#spool.release(entries.at(-1)?.id ?? 0);
+      // In one transaction with the books, so that no crash can make a message vanish from both.
+      const { values, noteKept } = this.#changes();
+      this.#spool.release(entries.at(-1)?.id ?? 0, values);
+      noteKept();
     }
     return losses;
   }
