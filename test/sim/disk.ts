@@ -22,8 +22,8 @@ export class FakeDisk {
   durableVersion = 0;
   /** Counts the writes of one event; set to 0 before each. */
   writes = 0;
-  /** Called with the rows of each transaction that was committed. */
-  onCommit: (rows: readonly ReadRow[], version: number) => void = () => {};
+  /** Called with the new rows of each transaction that was committed, and the names of the values it changed. */
+  onCommit: (rows: readonly ReadRow[], names: readonly string[]) => void = () => {};
   /** The process dies at this point: nothing that it does any more has an effect. */
   onDeath: () => void = () => {};
   readonly #durability: Durability;
@@ -93,12 +93,12 @@ export class FakeDisk {
     }
     this.version++;
     this.#redo.push(changes);
-    if (durably || this.#durability === "fsync" || this.#redo.length >= CHECKPOINT_WRITES)
-      this.#makeDurable();
+    if (durably || this.#durability !== "os" || this.#redo.length >= CHECKPOINT_WRITES) this.#makeDurable();
     const rows = changes.flatMap((change) =>
       change.type === "append" ? [{ ...change.row, intact: true }] : [],
     );
-    this.onCommit(rows, this.version);
+    const names = changes.flatMap((change) => (change.type === "value" ? [change.name] : []));
+    this.onCommit(rows, names);
     if (this.faults.dying > 0 && this.#random.chance(this.faults.dying)) this.#die(log);
   }
 

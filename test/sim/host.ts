@@ -51,8 +51,8 @@ export abstract class Host {
   protected abstract boot(): void;
   /** Ends in good order. */
   protected abstract shutDown(): void;
-  /** The run is over, and the disk knows of everything up to `version`. */
-  protected abstract forget(version: number): void;
+  /** The run is over, and the disk knows of everything up to `version`: less than it did, when `isDamaged`. */
+  protected abstract forget(version: number, isDamaged: boolean): void;
 
   start(): void {
     if (this.#isUp) return;
@@ -120,9 +120,10 @@ export abstract class Host {
     this.world.trace.note(() => `${this.name} ${why}, down for ${downMs.toFixed(0)} ms`);
     this.#isUp = false;
     this.#run++;
+    const before = this.disk.version;
     if (hard) this.disk.cutPower();
     else this.disk.disconnect();
-    this.forget(this.disk.version);
+    this.forget(this.disk.version, this.disk.version < before);
     if (this.#durability === "memory") this.#wipe();
     const run = this.#run;
     this.world.schedule.after(downMs, () => {
@@ -132,6 +133,6 @@ export abstract class Host {
 
   #wipe(): void {
     this.disk.wipe();
-    this.forget(-1);
+    this.forget(-1, true);
   }
 }

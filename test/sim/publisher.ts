@@ -30,7 +30,10 @@ export class Publisher {
     const fate: Fate = isDropped ? "filtered" : isOversize ? "oversize" : "kept";
     const message: Message = {
       topic,
-      payload: this.#makePayload(id, Math.max(4, Math.min(bytes, send.messageBytesMax + 1))),
+      payload: this.#makePayload(
+        id,
+        Math.max(4, Math.min(bytes, send.messageBytesMax + (isOversize ? 1 : 0))),
+      ),
       qos: random.below(3) as Qos,
       retain: random.chance(0.2),
       properties: this.#makeProperties(),

@@ -3,6 +3,7 @@
 import { RecvCore } from "../../agents/recv/core.ts";
 import { Spool } from "../../agents/recv/spool.ts";
 import { TargetDesk } from "../../agents/recv/target-desk.ts";
+import type { ReadRow } from "../../shared/store/block-log.ts";
 import { FakeTarget } from "./fake-target.ts";
 import { Host } from "./host.ts";
 import type { Published } from "./model.ts";
@@ -30,7 +31,7 @@ export class RecvHost extends Host {
     this.books = world.plan.targets.map(
       (_, index) => new TargetBook(`target-${index + 1}`, world.model, isRecovered),
     );
-    this.disk.onCommit = (rows, version) => world.model.spooled(rows, version);
+    this.disk.onCommit = (rows, names) => this.#noteCommit(rows, names);
     world.network.deliver = (datagram, path) => {
       if (this.isUp) this.guard(() => this.core?.receive(datagram, path, this.now));
     };
@@ -121,6 +122,14 @@ export class RecvHost extends Host {
     });
   }
 
+  #noteCommit(rows: readonly ReadRow[], names: readonly string[]): void {
+    const { version, state } = this.disk;
+    this.world.model.spooled(rows, version);
+    const firstRow = state.rows[0]?.id ?? state.lastId + 1;
+    for (const book of this.books)
+      if (names.includes(`target.${book.name}/cursor`)) book.saved(version, firstRow);
+  }
+
   #noteRecovered(stream: number, first: number, end: number): void {
     this.world.trace.note(() => `recv: recovered ${stream}/${first}+${end - first}`);
     const name = `${this.core?.state.journalId}/${stream}`;
@@ -149,9 +158,6 @@ export class RecvHost extends Host {
     this.#attempt(() => {
       this.core?.flush(this.wallMs);
       this.desk?.save();
-      if (!this.isUp) return;
-      const firstRow = this.disk.state.rows[0]?.id ?? this.disk.state.lastId + 1;
-      for (const book of this.books) book.saved(this.disk.version, firstRow);
       for (const [target, messages] of this.desk?.bound() ?? [])
         this.world.trace.note(() => `recv: ${target} lost ${messages} to the spool's bound`);
     });

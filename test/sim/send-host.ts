@@ -26,13 +26,15 @@ export class SendHost extends Host {
   #linger: Timer | undefined;
   #blocked = false;
   #unacknowledged = 0;
+  /** Messages of QoS 1 and 2 that were acknowledged because they were filtered or lost by name. */
+  #booked = 0;
 
   constructor(world: World) {
     super("send", world, world.plan.send.durability);
     this.#publisher = new Publisher(world, this.random.fork());
-    this.disk.onCommit = (rows, version) => {
+    this.disk.onCommit = (rows) => {
       const journal = BigInt(`0x${this.disk.state.values.get("journal_id") ?? "0"}`);
-      world.model.journaled(journal, rows, version);
+      world.model.journaled(journal, rows, this.disk.version);
     };
   }
 
@@ -70,6 +72,10 @@ export class SendHost extends Host {
         skipped: (reason, count) => this.world.trace.note(() => `send: gave up ${count} (${reason})`),
       },
     );
+    const { filtered, lost } = this.core.ledger;
+    const booked = (filtered[FILTER.name] ?? 0) + (lost["oversize"] ?? 0);
+    if (booked < this.#booked)
+      this.world.model.violate(`send: ${this.#booked} were filtered or oversize, ${booked} are booked`);
     this.#beat();
     this.every(send.heartbeatMs, () => this.#beat());
     this.every(1000, () => this.#save());
@@ -84,9 +90,10 @@ export class SendHost extends Host {
     this.core?.close();
   }
 
-  protected override forget(version: number): void {
+  protected override forget(version: number, isDamaged: boolean): void {
     this.core = undefined;
     this.world.model.waiting.clear();
+    if (isDamaged) this.#booked = 0;
     this.world.model.sendDiskLost(version);
   }
 
@@ -101,6 +108,7 @@ export class SendHost extends Host {
       core.accept("plant", published.message, () => {
         if (qos > 0) this.#unacknowledged--;
         if (!this.isUp) return;
+        if (qos > 0 && published.fate !== "kept") this.#booked++;
         const { durableVersion, version } = this.disk;
         this.world.model.acknowledge(
           published,
