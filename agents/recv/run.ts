@@ -212,6 +212,8 @@ export class RecvAgent {
   #save(): void {
     this.#guard(() => {
       this.#core.flush(this.#rim.clock());
+      // What the disk had refused before may only now be there for the targets.
+      this.#desk.wake();
       this.#desk.save();
       for (const [target, messages] of this.#desk.bound()) {
         this.#rim.log.error(

@@ -157,6 +157,7 @@ export class RecvHost extends Host {
   #save(): void {
     this.#attempt(() => {
       this.core?.flush(this.wallMs);
+      this.desk?.wake();
       this.desk?.save();
       for (const [target, messages] of this.desk?.bound() ?? [])
         this.world.trace.note(() => `recv: ${target} lost ${messages} to the spool's bound`);

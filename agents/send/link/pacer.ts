@@ -37,6 +37,11 @@ export class Pacer {
     this.#tokens += bytes;
   }
 
+  /** The time that so many bytes take on the wire. */
+  timeMs(bytes: number): number {
+    return bytes / this.#bytesPerMs;
+  }
+
   /** Milliseconds until `bytes` may leave. */
   waitMs(bytes: number): number {
     return Math.max(0, (bytes - this.#tokens) / this.#bytesPerMs);
