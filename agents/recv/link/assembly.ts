@@ -1,5 +1,5 @@
 // Symbols in, whole blocks out: any k of a block's k + r symbols restore it. One assembly serves one epoch and one kind of block.
-// Bounded: unfinished blocks have a limit in bytes, past which the oldest is given up; finished blocks are remembered
+// Bounded: unfinished blocks have a limit in bytes, past which the one that has waited longest for a symbol is given up; finished blocks are remembered
 // by number in a window, below which nothing is accepted any more, so that no block is ever finished twice.
 import type { FecCodec } from "../../../shared/fec/codec.ts";
 import type { Header } from "../../../shared/framing/header.ts";
@@ -18,7 +18,7 @@ type Open = {
   source: Buffer | undefined;
   /** Views of the source symbols that are here, then the repair symbols. */
   readonly symbols: (Uint8Array | undefined)[];
-  readonly openedMs: number;
+  touchedMs: number;
   count: number;
   bytes: number;
 };
@@ -68,6 +68,7 @@ export class Assembly {
     if (open.symbols[header.symbol] !== undefined) return "surplus";
     this.#place(open, header.symbol, symbol);
     open.count++;
+    this.#touch(open, nowMs);
     if (open.count < open.sourceSymbols) {
       if (this.#bytes > this.#bytesMax) this.#evictOldest();
       return undefined;
@@ -94,10 +95,10 @@ export class Assembly {
     this.#bytes += bytes;
   }
 
-  /** Gives up blocks that were opened before `beforeMs`. */
+  /** Gives up blocks that have got no symbol since `beforeMs`. */
   evictOlderThan(beforeMs: number): void {
     for (const open of this.#open.values()) {
-      if (open.openedMs >= beforeMs) return; // in order of opening
+      if (open.touchedMs >= beforeMs) return; // in order of touching
       this.#close(open);
       this.#onEvicted(1);
     }
@@ -128,12 +129,20 @@ export class Assembly {
       symbolBytes,
       source: undefined,
       symbols: [],
-      openedMs: nowMs,
+      touchedMs: nowMs,
       count: 0,
       bytes: 0,
     };
     this.#open.set(header.block, open);
     return open;
+  }
+
+  /** On a slow path a block may take its time; it is its last symbol that counts, not its first. */
+  #touch(open: Open, nowMs: number): void {
+    if (open.touchedMs === nowMs) return;
+    open.touchedMs = nowMs;
+    this.#open.delete(open.number);
+    this.#open.set(open.number, open);
   }
 
   #evictOldest(): void {

@@ -46,6 +46,14 @@ export type ReceiverOutput = {
   refused(reason: Refusal, path: number, count: number): void;
 };
 
+/**
+ * An unfinished block gives up when it has got no symbol for so long, a large message when it has got no part. Longer than
+ * any patience needs: what comes late still fills a gap, a slow path takes seconds for a symbol and minutes for a part,
+ * and memory has bounds of its own.
+ */
+const SYMBOL_WAIT_MS = 60_000;
+const PART_WAIT_MS = 600_000;
+
 type Stream = { readonly order: StreamOrder; parts: PartJoiner };
 
 export class Receiver {
@@ -96,14 +104,13 @@ export class Receiver {
 
   /** To be called every few milliseconds: gives up what has waited too long. */
   tick(nowMs: number): void {
-    const before = nowMs - this.#options.patienceMs;
-    for (const assembly of Object.values(this.#assemblies)) assembly.evictOlderThan(before);
+    for (const assembly of Object.values(this.#assemblies)) assembly.evictOlderThan(nowMs - SYMBOL_WAIT_MS);
     for (const [number, stream] of this.#streams) {
       stream.order.tick(nowMs);
       const { expected } = stream.order;
       const isWanted = (first: number, end: number) =>
         end > expected || this.#state.gaps.wants(number, first, end);
-      const evicted = stream.parts.evict(before, isWanted);
+      const evicted = stream.parts.evict(nowMs - PART_WAIT_MS, isWanted);
       if (evicted > 0) this.#output.refused("part-evicted", -1, evicted);
     }
   }
