@@ -15,6 +15,8 @@ export abstract class Host {
   /** What the wall clock is ahead of true time. */
   clockOffsetMs = 0;
   keyStage = 0;
+  /** Something has happened here since the last check. */
+  touched = false;
   starts = 0;
   #run = 0;
   #isUp = false;
@@ -89,6 +91,7 @@ export abstract class Host {
 
   /** Runs a piece of the present run. A disk that fails where the agent does not expect it ends the process. */
   guard(work: () => void): void {
+    this.touched = true;
     try {
       work();
     } catch (error) {

@@ -26,13 +26,15 @@ export type Published = {
   spool: { readonly row: number; readonly version: number } | undefined;
 };
 
+type Lane = { readonly messages: Map<number, Published>; held: number[] };
+
 export class Model {
   readonly messages: Published[] = [];
   violation: string | undefined;
   /** Messages taken in by the present run of the sender that are not in its journal yet. */
   readonly waiting = new Set<number>();
-  readonly #sequences = new Map<string, Map<number, number>>();
-  readonly #counts = new Map<string, number[]>();
+  /** Journal, stream and sequence to the message; and the sequences that messages have, in order. */
+  readonly #lanes = new Map<bigint, Map<number, Lane>>();
 
   violate(what: string): void {
     this.violation ??= what;
@@ -75,30 +77,19 @@ export class Model {
   #place(journal: bigint, stream: number, sequence: number, version: number, message: Message): void {
     const published = this.find(message.payload);
     if (published === undefined) return this.violate("the journal took a message that nobody has published");
-    const name = `${journal}/${stream}`;
-    const known = this.#sequences.get(name) ?? new Map<number, number>();
-    this.#sequences.set(name, known);
-    if (known.has(sequence))
-      this.violate(
-        `sequence ${sequence} of stream ${stream} names message ${known.get(sequence)} and ${published.id}`,
-      );
-    known.set(sequence, published.id);
-    const list = this.#counts.get(name) ?? [];
-    this.#counts.set(name, list);
-    list.push(sequence);
+    const lane = this.#lane(journal, stream);
+    const other = lane.messages.get(sequence);
+    if (other !== undefined)
+      this.violate(`sequence ${sequence} of stream ${stream} names message ${other.id} and ${published.id}`);
+    lane.messages.set(sequence, published);
+    lane.held.push(sequence);
     published.place = { journal, stream, sequence, version, lost: false };
     this.waiting.delete(published.id);
   }
 
-  /** The message that a sequence names. */
-  at(journal: bigint, stream: number, sequence: number): Published | undefined {
-    const id = this.#sequences.get(`${journal}/${stream}`)?.get(sequence);
-    return id === undefined ? undefined : this.messages[id];
-  }
-
   /** Messages of a stream in the journal's books, from `sequence` on. */
   countFrom(journal: bigint, stream: number, sequence: number): number {
-    const list = this.#counts.get(`${journal}/${stream}`) ?? [];
+    const list = this.#lane(journal, stream).held;
     let low = 0;
     let high = list.length;
     while (low < high) {
@@ -112,17 +103,19 @@ export class Model {
   /** What the sender's disk has lost: all that was written after `version`. */
   sendDiskLost(version: number): void {
     for (const { place } of this.messages) if (place && place.version > version) place.lost = true;
-    for (const [name, sequences] of this.#sequences) {
-      const journal = BigInt(name.split("/")[0] ?? "0");
-      const alive = [...sequences].filter(([, id]) => {
-        const place = this.messages[id]?.place;
-        return place !== undefined && place.journal === journal && !place.lost;
-      });
-      this.#counts.set(
-        name,
-        alive.map(([sequence]) => sequence).sort((a, b) => a - b),
-      );
+    for (const streams of this.#lanes.values()) {
+      for (const lane of streams.values()) {
+        lane.held = lane.held.filter((sequence) => lane.messages.get(sequence)?.place?.lost === false);
+      }
     }
+  }
+
+  #lane(journal: bigint, stream: number): Lane {
+    const streams = this.#lanes.get(journal) ?? new Map<number, Lane>();
+    if (streams.size === 0) this.#lanes.set(journal, streams);
+    const lane = streams.get(stream) ?? { messages: new Map<number, Published>(), held: [] };
+    if (lane.messages.size === 0) streams.set(stream, lane);
+    return lane;
   }
 
   /** Rows that are in the receiver's spool now. */

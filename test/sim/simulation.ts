@@ -98,8 +98,9 @@ class Simulation {
       this.#send.disk.writes = 0;
       this.#recv.disk.writes = 0;
       if (!schedule.step(untilMs)) return isDone();
-      checkSender(this.#send);
-      checkReceiver(this.#recv);
+      if (this.#send.touched) checkSender(this.#send);
+      if (this.#recv.touched) checkReceiver(this.#recv);
+      this.#send.touched = this.#recv.touched = false;
     }
     return false;
   }
