@@ -191,6 +191,8 @@ export class RecvAgent {
       if (ageHoursMax > 0)
         this.#noteDropped(this.#desk.expire(this.#rim.clock() - ageHoursMax * 3_600_000), "they are too old");
       this.#core.flush(this.#rim.clock());
+      // What the disk had refused before may only now be there for the targets.
+      this.#desk.wake();
       this.#spool.rest();
     });
     if (this.#problem !== undefined) this.#desk.wake();

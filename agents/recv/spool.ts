@@ -48,7 +48,6 @@ export class Spool {
   readonly #bytesMax: number;
   readonly #hot = new Map<number, { entry: SpoolEntry; bytes: number }>();
   /** Gaps that have changed and are not on the disk yet. */
-  readonly #gapChanges = new Map<string, OpenGap | undefined>();
   #hotBytes = 0;
   #lastId: number;
   #fault: unknown;
@@ -123,7 +122,7 @@ export class Spool {
       this.#saveLinkState(state);
       for (const [name, value] of values) this.#log.setValue(name, value);
     });
-    this.#gapChanges.clear();
+    state.gaps.noteKept();
     for (const item of hot) {
       this.#hot.set(item.entry.id, item);
       this.#hotBytes += item.bytes;
@@ -144,6 +143,10 @@ export class Spool {
     const hot = this.#hot.get(afterId + 1);
     if (hot !== undefined) return [hot.entry];
     if (afterId >= this.#lastId) return [];
+    return this.#readLog(afterId);
+  }
+
+  #readLog(afterId: number): SpoolEntry[] {
     return this.#readRows(afterId).map((row) => {
       const frames = row.intact ? decodeContent(row.content, row.count) : undefined;
       const messages = frames ? messagesAfter(frames, row.skip) : [];
@@ -152,9 +155,17 @@ export class Spool {
     });
   }
 
-  /** Deletes what every target is done with. */
-  release(id: number): void {
-    this.#log.write(() => this.#log.deleteTo(id));
+  /** Deletes what every target is done with, and keeps values, all or nothing. Throws what the log throws. */
+  release(id: number, values: ReadonlyMap<string, string> = new Map()): void {
+    this.#log.write(() => {
+      this.#log.deleteTo(id);
+      for (const [name, value] of values) this.#log.setValue(name, value);
+    });
+    for (const [hotId, { bytes }] of this.#hot) {
+      if (hotId > id) break;
+      this.#hot.delete(hotId);
+      this.#hotBytes -= bytes;
+    }
   }
 
   /** When over the limit: the oldest contents, to be booked as lost and then released. Throws what a read() met. */
@@ -162,7 +173,7 @@ export class Spool {
     const fault = this.#fault;
     this.#fault = undefined;
     if (fault !== undefined) throw fault;
-    return this.#log.bytes > this.#bytesMax ? this.read(0) : [];
+    return this.#log.bytes > this.#bytesMax ? this.#readLog(0) : [];
   }
 
   /** The oldest contents that arrived before `beforeMs`, to be booked as lost and then released. */
@@ -192,12 +203,17 @@ export class Spool {
 
   #saveLinkState(state: LinkState): void {
     if (state.journalId === undefined) return;
-    this.#log.setValue("link.journal_id", state.journalId.toString(16));
+    const journalId = state.journalId.toString(16);
+    if (this.#log.value("link.journal_id") !== journalId) {
+      // Another journal counts its streams from 0 again: what was expected of the old one must not be taken for it.
+      for (const stream of this.#log.values("link.expected.").keys())
+        this.#log.deleteValue(`link.expected.${stream}`);
+      this.#log.setValue("link.journal_id", journalId);
+    }
     this.#log.setValue("link.epoch", state.epoch.toString(16));
     for (const [stream, next] of state.expected) this.#log.setValue(`link.expected.${stream}`, String(next));
     for (const id of state.retired) this.#log.setValue(`link.retired.${id.toString(16)}`, "");
-    for (const [name, gap] of state.gaps.takeChanges()) this.#gapChanges.set(name, gap);
-    for (const [name, gap] of this.#gapChanges) {
+    for (const [name, gap] of state.gaps.changes()) {
       if (gap === undefined) this.#log.deleteValue(`gap.${name}`);
       else this.#log.setValue(`gap.${name}`, JSON.stringify(gap));
     }

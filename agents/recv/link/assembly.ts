@@ -1,5 +1,5 @@
 // Symbols in, whole blocks out: any k of a block's k + r symbols restore it. One assembly serves one epoch and one kind of block.
-// Bounded: unfinished blocks have a limit in bytes, past which the oldest is given up; finished blocks are remembered
+// Bounded: unfinished blocks have a limit in bytes, past which the one that has waited longest for a symbol is given up; finished blocks are remembered
 // by number in a window, below which nothing is accepted any more, so that no block is ever finished twice.
 // A block is given up for its age only when the link has moved past it: on a slow link one may take minutes to cross.
 import type { FecCodec } from "../../../shared/fec/codec.ts";
@@ -77,8 +77,8 @@ export class Assembly {
     if (!matches(open, header, symbol.length)) return "symbol-mismatch";
     if (open.symbols[header.symbol] !== undefined) return "surplus";
     this.#place(open, header.symbol, symbol);
-    open.touchedMs = nowMs;
     open.count++;
+    this.#touch(open, nowMs);
     if (open.count < open.sourceSymbols) {
       if (this.#bytes > this.#bytesMax) this.#evictOldest();
       return undefined;
@@ -156,6 +156,14 @@ export class Assembly {
   #book(open: Open, bytes: number): void {
     open.bytes += bytes;
     this.#bytes += bytes;
+  }
+
+  /** On a slow path a block may take its time; it is its last symbol that counts, not its first. */
+  #touch(open: Open, nowMs: number): void {
+    if (open.touchedMs === nowMs) return;
+    open.touchedMs = nowMs;
+    this.#open.delete(open.number);
+    this.#open.set(open.number, open);
   }
 
   #evictOldest(): void {

@@ -53,7 +53,7 @@ export class Receiver {
   readonly #output: ReceiverOutput;
   readonly #state: LinkState;
   readonly #keys: KeyRing;
-  readonly #codec = new FecCodec();
+  readonly #codec = FecCodec.shared();
   readonly #streams = new Map<number, Stream>();
   #assemblies: Record<number, Assembly>;
   #heartbeatBlock = 0;
