@@ -46,6 +46,14 @@ export type ReceiverOutput = {
   refused(reason: Refusal, path: number, count: number): void;
 };
 
+/**
+ * An unfinished block that the link has moved past gives up when it has got no symbol for so long, parts that would fill a
+ * gap when they have got no other. Longer than any patience: what comes late still fills a gap, a slow path takes seconds
+ * for a symbol and minutes for a part, and memory has bounds of its own.
+ */
+const SYMBOL_WAIT_MS = 60_000;
+const PART_WAIT_MS = 600_000;
+
 type Stream = { readonly order: StreamOrder; parts: PartJoiner };
 
 export class Receiver {
@@ -96,14 +104,13 @@ export class Receiver {
 
   /** To be called every few milliseconds: gives up what has waited too long. */
   tick(nowMs: number): void {
-    const { patienceMs } = this.#options;
-    for (const assembly of Object.values(this.#assemblies)) assembly.evictPassed(nowMs, patienceMs);
+    for (const assembly of Object.values(this.#assemblies)) assembly.evictPassed(nowMs, SYMBOL_WAIT_MS);
     for (const [number, stream] of this.#streams) {
       stream.order.tick(nowMs);
       const { expected } = stream.order;
       const judge = (first: number, end: number) =>
         end > expected ? "awaited" : this.#state.gaps.wants(number, first, end) ? "late" : "over";
-      this.#noteEvictedParts(stream.parts.evict(nowMs - patienceMs, judge));
+      this.#noteEvictedParts(stream.parts.evict(nowMs - PART_WAIT_MS, judge));
     }
   }
 

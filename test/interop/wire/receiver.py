@@ -6,6 +6,9 @@ from content import read_content, read_heartbeat
 from datagram import Refused
 
 
+SYMBOL_WAIT_MS, PART_WAIT_MS = 60_000, 600_000
+
+
 class Block:
     """The symbols of a block that is not complete."""
 
@@ -209,7 +212,7 @@ class Receiver:
     def tick(self, now):
         """Gives up what has waited too long."""
         for progress in self.progress.values():
-            progress.tick(now, self.patience_ms)
+            progress.tick(now, SYMBOL_WAIT_MS)
         for number in [number for number, block in self.blocks.items() if self._is_passed(number, block, now)]:
             del self.blocks[number]
             self.finished.add(number)
@@ -223,14 +226,14 @@ class Receiver:
 
     def _is_passed(self, number, block, now):
         kind, block_number = number
-        return block_number <= self.progress[kind].passed and now - block.touched >= self.patience_ms
+        return block_number <= self.progress[kind].passed and now - block.touched >= SYMBOL_WAIT_MS
 
     def _give_up_parts(self, number, stream, now):
         """Parts that hold nothing but settled sequences go without a word; those whose turn is to come stay."""
         for key, (shared, _, touched) in [*self.parts.items()]:
             first, end = shared.first, shared.first + shared.count
             late = bool(_overlap(stream, first, end))
-            if key[0] != number or end > stream.next or (late and now - touched <= self.patience_ms):
+            if key[0] != number or end > stream.next or (late and now - touched <= PART_WAIT_MS):
                 continue
             del self.parts[key]
             if late:
