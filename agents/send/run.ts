@@ -44,6 +44,8 @@ export class SendAgent {
   #linger: ReturnType<typeof setTimeout> | undefined;
   #stopping = false;
   #problem: string | undefined;
+  /** The same for what no message carries into the journal: it ends by itself, whether or not messages come. */
+  #saveProblem: string | undefined;
 
   /** Throws an Error with a sentence for a person when the journal or a path cannot be opened. */
   static async start(config: SendConfig, rim: Rim): Promise<SendAgent> {
@@ -150,7 +152,7 @@ export class SendAgent {
     if (full && this.#problem === undefined) {
       clearTimeout(this.#linger);
       this.#linger = undefined;
-      this.#flush();
+      if (!this.#flush()) this.#linger = setTimeout(() => this.#endLinger(), RETRY_JOURNAL_MS);
     } else this.#linger ??= setTimeout(() => this.#endLinger(), lingerMs);
   }
 
@@ -179,8 +181,13 @@ export class SendAgent {
     this.#replays.look();
     try {
       this.#core.save();
+      if (this.#saveProblem !== undefined) this.#rim.log.info("the journal keeps its counters again");
+      this.#saveProblem = undefined;
     } catch (error) {
-      this.#noteBlocked(error instanceof Error ? error.message : String(error));
+      const why = error instanceof Error ? error.message : String(error);
+      if (why !== this.#saveProblem)
+        this.#rim.log.error({ why }, `cannot keep the journal's counters: ${why}`);
+      this.#saveProblem = why;
     }
   }
 
@@ -210,7 +217,7 @@ export class SendAgent {
       linkId: this.#config.link.id,
       startedMs: this.#startedMs,
       stopping: this.#stopping,
-      problem: this.#problem,
+      problem: this.#problem ?? this.#saveProblem,
       journalId: hex(journal.journalId),
       epoch: hex(journal.epoch),
       journalBytes: journal.bytes,
