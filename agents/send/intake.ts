@@ -176,12 +176,14 @@ export class Intake {
     });
     const bytes = contents.reduce((sum, { content }) => sum + content.length, 0);
     let rows: JournalRow[];
+    try {
+      if (!this.#journal.hasRoom(bytes, this.#counters.changes()))
+        return "it is full and nothing in it has been sent";
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
     this.#count(batch, 1);
     try {
-      if (!this.#journal.hasRoom(bytes)) {
-        this.#count(batch, -1);
-        return "it is full and nothing in it has been sent";
-      }
       rows = this.#journal.append(contents, this.#counters.changes(), nowMs);
     } catch (error) {
       this.#count(batch, -1);

@@ -49,7 +49,8 @@ export class SendAgent {
   #stopping = false;
   #problem: string | undefined;
   #readFault: string | undefined;
-  #saveFault = false;
+  /** What keeps cursors and counters from the disk: it ends by itself, whether or not messages come. */
+  #saveProblem: string | undefined;
 
   /** Throws an Error with a sentence for a person when the journal or a path cannot be opened. */
   static async start(config: SendConfig, rim: Rim): Promise<SendAgent> {
@@ -167,7 +168,7 @@ export class SendAgent {
     if (full && this.#problem === undefined) {
       clearTimeout(this.#linger);
       this.#linger = undefined;
-      this.#flush();
+      if (!this.#flush()) this.#linger = setTimeout(() => this.#endLinger(), RETRY_JOURNAL_MS);
     } else this.#linger ??= setTimeout(() => this.#endLinger(), lingerMs);
   }
 
@@ -205,11 +206,13 @@ export class SendAgent {
     this.#replays.look();
     try {
       this.#core.save(this.#rim.clock());
-      if (this.#saveFault) this.#noteBlocked(undefined);
-      this.#saveFault = false;
+      if (this.#saveProblem !== undefined) this.#rim.log.info("the journal keeps its counters again");
+      this.#saveProblem = undefined;
     } catch (error) {
-      this.#saveFault = true;
-      this.#noteBlocked(error instanceof Error ? error.message : String(error));
+      const why = error instanceof Error ? error.message : String(error);
+      if (why !== this.#saveProblem)
+        this.#rim.log.error({ why }, `cannot keep the journal's counters: ${why}`);
+      this.#saveProblem = why;
     }
   }
 
@@ -240,7 +243,7 @@ export class SendAgent {
       linkId: this.#config.link.id,
       startedMs: this.#startedMs,
       stopping: this.#stopping,
-      problem: this.#problem ?? this.#readFault,
+      problem: this.#problem ?? this.#saveProblem ?? this.#readFault,
       journalId: hex(journal.journalId),
       epoch: hex(journal.epoch),
       journalBytes: journal.bytes,

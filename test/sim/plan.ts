@@ -96,6 +96,10 @@ export function makePlan(seed: number, random: Random, safetyMs: number): Plan {
     faults: makePathFaults(random),
   }));
   const calm = random.chance(0.1);
+  const bytes = random.magnitude(10, 1500);
+  // Several times too much for the slowest path, but not so much that it takes hours to catch up.
+  const slowest = Math.min(...paths.map(({ mbitPerSecond }) => mbitPerSecond));
+  const meanMs = Math.max(random.magnitude(30, 1500), (bytes + 500) / (slowest * 125));
   return {
     seed,
     safetyMs,
@@ -133,9 +137,9 @@ export function makePlan(seed: number, random: Random, safetyMs: number): Plan {
       stallEveryMs: random.chance(0.3) ? random.between(5, 40) * 1000 : 0,
     })),
     load: {
-      meanMs: random.magnitude(30, 1500),
+      meanMs,
       burst: random.pick([0, 10, 60]),
-      bytes: random.magnitude(10, 1500),
+      bytes,
       largeBytes: random.chance(0.4) ? messageBytesMax : 0,
       expiring: random.chance(0.3) ? 0.3 : 0,
     },

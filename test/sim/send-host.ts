@@ -63,7 +63,7 @@ export class SendHost extends Host {
       this.now,
       () => this.random.bits64(),
       {
-        waiting: (full) => this.#scheduleFlush(full ? 0 : send.lingerMs),
+        waiting: (full) => this.#scheduleFlush(full, send.lingerMs),
         lost: () => {},
         blocked: (why) => {
           this.#blocked = why !== undefined;
@@ -152,12 +152,12 @@ export class SendHost extends Host {
     return { name: `path-${index + 1}`, bestEffort, queue, timer: undefined };
   }
 
-  #scheduleFlush(delayMs: number): void {
-    if (delayMs === 0 && !this.#blocked) {
+  #scheduleFlush(full: boolean, lingerMs: number): void {
+    if (full && !this.#blocked) {
       if (this.#linger) this.#linger.cancelled = true;
       this.#linger = undefined;
-      this.#flush();
-    } else this.#linger ??= this.after(delayMs, () => this.#endLinger());
+      if (!this.#flush()) this.#linger = this.after(250, () => this.#endLinger());
+    } else this.#linger ??= this.after(lingerMs, () => this.#endLinger());
   }
 
   #endLinger(): void {
