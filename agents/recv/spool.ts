@@ -49,6 +49,9 @@ export class Spool {
   readonly #hot = new Map<number, { entry: SpoolEntry; bytes: number }>();
   /** Gaps that have changed and are not on the disk yet. */
   #hotBytes = 0;
+  /** The journals that are on the disk: the one followed and those retired. */
+  #keptJournalId: bigint | undefined;
+  #keptRetired: ReadonlySet<bigint> = new Set();
   #lastId: number;
   #fault: unknown;
 
@@ -89,6 +92,7 @@ export class Spool {
     for (const [stream, next] of this.#log.values("link.expected."))
       state.expected.set(Number(stream), Number(next));
     for (const id of this.#log.values("link.retired.").keys()) state.retired.add(BigInt(`0x${id}`));
+    this.#keptRetired = new Set(state.retired);
     return state;
   }
 
@@ -123,6 +127,10 @@ export class Spool {
       for (const [name, value] of values) this.#log.setValue(name, value);
     });
     state.gaps.noteKept();
+    if (state.journalId !== this.#keptJournalId) {
+      this.#keptJournalId = state.journalId;
+      this.#keptRetired = new Set(state.retired);
+    }
     for (const item of hot) {
       this.#hot.set(item.entry.id, item);
       this.#hotBytes += item.bytes;
@@ -201,6 +209,13 @@ export class Spool {
     this.#log.close();
   }
 
+  #saveRetired(retired: ReadonlySet<bigint>): void {
+    for (const id of retired.difference(this.#keptRetired))
+      this.#log.setValue(`link.retired.${id.toString(16)}`, "");
+    for (const id of this.#keptRetired.difference(retired))
+      this.#log.deleteValue(`link.retired.${id.toString(16)}`);
+  }
+
   #saveLinkState(state: LinkState): void {
     if (state.journalId === undefined) return;
     const journalId = state.journalId.toString(16);
@@ -212,7 +227,8 @@ export class Spool {
     }
     this.#log.setValue("link.epoch", state.epoch.toString(16));
     for (const [stream, next] of state.expected) this.#log.setValue(`link.expected.${stream}`, String(next));
-    for (const id of state.retired) this.#log.setValue(`link.retired.${id.toString(16)}`, "");
+    // Only when a journal has replaced another: the list may be long, and this runs with every turn.
+    if (state.journalId !== this.#keptJournalId) this.#saveRetired(state.retired);
     for (const [name, gap] of state.gaps.changes()) {
       if (gap === undefined) this.#log.deleteValue(`gap.${name}`);
       else this.#log.setValue(`gap.${name}`, JSON.stringify(gap));

@@ -14,7 +14,7 @@ import { Assembly } from "./assembly.ts";
 import type { Filled } from "./gaps.ts";
 import { type Delivery, type Gap, StreamOrder } from "./order.ts";
 import { type Joined, PartJoiner } from "./parts.ts";
-import { KeyRing, type LinkState, STREAMS_MAX } from "./session.ts";
+import { KeyRing, type LinkState, RETIRED_MAX, STREAMS_MAX } from "./session.ts";
 
 export type ReceiverOptions = {
   readonly linkId: string;
@@ -192,13 +192,22 @@ export class Receiver {
     }
     for (const stream of this.#streams.values()) stream.order.flush();
     const retired = state.journalId;
-    if (retired !== undefined) state.retired.add(retired);
+    if (retired !== undefined) this.#retire(retired);
     state.journalId = header.journalId;
     state.epoch = header.epoch;
     state.expected.clear();
     state.gaps.clear();
     this.#streams.clear();
     this.#output.journalChanged(header.journalId, retired);
+  }
+
+  #retire(journalId: bigint): void {
+    const { retired } = this.#state;
+    retired.add(journalId);
+    for (const oldest of retired) {
+      if (retired.size <= RETIRED_MAX) return;
+      retired.delete(oldest);
+    }
   }
 
   #stream(number: number): Stream {
