@@ -227,7 +227,8 @@ export class RecvAgent {
       this.#core.flush(this.#rim.clock());
       this.#spool.rest();
     });
-    if (this.#problem !== undefined) this.#desk.wake();
+    // A disk that takes again, or gives back again what it did not, is noticed here alone when nothing else comes.
+    this.#desk.wake();
   }
 
   #noteDropped(losses: ReadonlyMap<string, number>, why: string): void {
