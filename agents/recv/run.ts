@@ -195,7 +195,8 @@ export class RecvAgent {
       this.#desk.wake();
       this.#spool.rest();
     });
-    if (this.#problem !== undefined) this.#desk.wake();
+    // A disk that takes again, or gives back again what it did not, is noticed here alone when nothing else comes.
+    this.#desk.wake();
   }
 
   #noteDropped(losses: ReadonlyMap<string, number>, why: string): void {
