@@ -73,7 +73,7 @@ export class SendHost extends Host {
       },
     );
     const { filtered, lost } = this.core.ledger;
-    const booked = (filtered[FILTER.name] ?? 0) + (lost["oversize"] ?? 0);
+    const booked = (filtered[FILTER.name] ?? 0) + (lost.oversize ?? 0);
     if (booked < this.#booked)
       this.world.model.violate(`send: ${this.#booked} were filtered or oversize, ${booked} are booked`);
     this.#beat();

@@ -29,7 +29,7 @@ function judgeTarget(book: TargetBook, recv: RecvHost): void {
   if (ledger === undefined) return;
   if (ledger.held !== 0) model.violate(`${book.name} still holds ${ledger.held} messages in the end`);
   // What was published, and dropped from the spool before it was acknowledged, is booked as lost.
-  const dropped = ledger.lost["overflow"] ?? 0;
+  const dropped = ledger.lost.overflow ?? 0;
   if (ledger.forwarded > book.count || ledger.forwarded + dropped < book.count)
     model.violate(`${book.name} has got ${book.count} messages, its ledger says ${ledger.forwarded}`);
   let missing = 0;

@@ -5,7 +5,7 @@ import { ContentWriter } from "../../../../shared/framing/content.ts";
 import { KIND_MESSAGES } from "../../../../shared/framing/header.ts";
 import { encodeHeartbeat } from "../../../../shared/framing/heartbeat.ts";
 import { type InspectOptions, inspectPath } from "../../../../shared/inspect/inspect.ts";
-import { openBlockLog } from "../../../../shared/store/block-log.ts";
+import { openBlockLog } from "../../../../shared/store/open.ts";
 import { CAPSULES, ipv4, PORT, writePcap } from "../../../interop/wire/pcap.ts";
 import { Workspace } from "../../../support/workspace.ts";
 import golden from "../../../vectors/wire.json";
