@@ -245,7 +245,7 @@ describe("Receiver", () => {
       receiver.receive(datagram, 0, 0);
     for (let nowMs = 0; nowMs <= 700_000; nowMs += 10_000) receiver.tick(nowMs);
     expect(events).toEqual(["journal A", "before-start 0+1", "1:b"]);
-    expect(refusals).toEqual({ "block-evicted": 1, "part-evicted": 1 });
+    expect(refusals).toEqual({ "block-evicted": 1 });
     expect(receiver.waitingBytes).toBe(0);
   });
 
