@@ -4,12 +4,14 @@
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
 import type { Moment } from "../../shared/moment.ts";
-import { openBlockLog } from "../../shared/store/block-log.ts";
+import { openBlockLog } from "../../shared/store/open.ts";
+import { describeRepair } from "../../shared/store/repair-text.ts";
 import type { RecvConfig } from "./config.ts";
 import { RecvCore } from "./core.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";
 import { RecvPaths } from "./link/paths.ts";
 import { Spool } from "./spool.ts";
+import { adoptSpool } from "./spool-salvage.ts";
 import type { RecvFigures } from "./status.ts";
 import { TargetDesk } from "./target-desk.ts";
 import { startMqttTarget } from "./targets/mqtt.ts";
@@ -57,8 +59,14 @@ export class RecvAgent {
     this.#rim = rim;
     this.#startedMs = rim.clock();
     const { directory, durability, bytesMax } = config.spool;
-    this.#spool = new Spool(openBlockLog(directory, "spool.db", durability), bytesMax);
     const { link } = config;
+    const spoolLog = openBlockLog(directory, "spool.db", durability, {
+      owner: link.id,
+      adopt: adoptSpool,
+      onRepair: (repair) => rim.log.error({ repair }, describeRepair("spool", repair)),
+      clock: () => rim.clock(),
+    });
+    this.#spool = new Spool(spoolLog, bytesMax);
     const options = {
       ...link,
       linkId: link.id,
@@ -82,8 +90,7 @@ export class RecvAgent {
       },
     });
     const targets = config.profiles.map((profile) => startMqttTarget(profile, rim));
-    const accepted = () => this.#core.counters.get("link/accepted");
-    this.#desk = new TargetDesk(this.#spool, targets, accepted, {
+    this.#desk = new TargetDesk(this.#spool, targets, () => this.#core.kept, {
       clock: () => rim.clock(),
       later: (work) => setImmediate(work),
     });
@@ -176,16 +183,29 @@ export class RecvAgent {
   }
 
   #save(): void {
+    const { ageHoursMax } = this.#config.spool;
     this.#guard(() => {
-      this.#core.flush(this.#rim.clock());
+      // What is released first makes room for what waits.
       this.#desk.save();
-      for (const [target, messages] of this.#desk.bound()) {
-        this.#rim.log.error(
-          { target, messages },
-          `target ${target} was too far behind: the spool is full, its oldest messages are lost`,
-        );
-      }
+      this.#noteDropped(this.#desk.bound(), "the spool is full");
+      if (ageHoursMax > 0)
+        this.#noteDropped(this.#desk.expire(this.#rim.clock() - ageHoursMax * 3_600_000), "they are too old");
+      this.#core.flush(this.#rim.clock());
+      // What the disk had refused before may only now be there for the targets.
+      this.#desk.wake();
+      this.#spool.rest();
     });
+    // A disk that takes again, or gives back again what it did not, is noticed here alone when nothing else comes.
+    this.#desk.wake();
+  }
+
+  #noteDropped(losses: ReadonlyMap<string, number>, why: string): void {
+    for (const [target, messages] of losses) {
+      this.#rim.log.error(
+        { target, messages },
+        `target ${target} was too far behind: ${why}, its oldest messages are lost`,
+      );
+    }
   }
 
   /** Runs what writes to the disk; a disk that refuses is a state that is shown, not the end of the agent. */
