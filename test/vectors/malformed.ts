@@ -24,7 +24,10 @@ function disagree(change: Partial<RawEnvelope>): RawInput {
   const parts = { parts: 2, contentBytes: 6 };
   const first = rawDatagrams(rawBlock(piece.subarray(0, 3), parts));
   const second = rawDatagrams(rawBlock(piece.subarray(3), { ...parts, part: 1, ...change }), { block: 1 });
-  return { datagrams: [...first, ...second], endMs: 1001 };
+  // Each takes the place of the other; in the end the first content is whole.
+  const third = rawDatagrams(rawBlock(piece.subarray(3), { ...parts, part: 1 }), { block: 2 });
+  const again = [3, 4].flatMap((number) => rawDatagrams(rawBlock(piece.subarray(0, 3), parts), { block: number }));
+  return { datagrams: [...first, ...second, ...third, ...again], endMs: 1001 };
 }
 
 const BLOCKS: Record<string, RawInput> = {

@@ -10,7 +10,7 @@ class Block:
     """The symbols of a block that is not complete."""
 
     def __init__(self, shape, since):
-        self.shape, self.since, self.symbols = shape, since, {}
+        self.shape, self.since, self.passed, self.symbols = shape, since, None, {}
 
 
 class Stream:
@@ -65,9 +65,13 @@ class Receiver:
         if header.symbol in block.symbols:
             raise Refused("surplus")
         block.symbols[header.symbol] = symbol
+        block.since = now
         if len(block.symbols) == header.k:
             del self.blocks[number]
             self.finished.add(number)
+            for (kind, before), other in self.blocks.items():
+                if kind == header.kind and before < header.block and other.passed is None:
+                    other.passed = now
             self._complete(header, block.symbols, now)
 
     def _follow(self, header):
@@ -136,19 +140,21 @@ class Receiver:
         if envelope.parts == 1:
             return envelope.piece
         shared = envelope._replace(part=0, piece=b"")
-        known, parts, _ = self.parts.setdefault((number, envelope.first), (shared, {}, now))
+        key = number, envelope.first
+        known, parts, _ = self.parts.pop(key, (shared, {}, now))
         if known != shared:
-            raise Malformed("parts that disagree")
-        if envelope.part in parts:
+            parts = {}
+        elif envelope.part in parts:
+            self.parts[key] = known, parts, _
             raise Refused("sequence-delivered")
         parts[envelope.part] = envelope.piece
-        if len(parts) < envelope.parts:
-            return None
-        del self.parts[number, envelope.first]
-        content = b"".join(parts[part] for part in range(envelope.parts))
-        if len(content) != envelope.content_bytes:
+        size = sum(len(piece) for piece in parts.values())
+        if size > envelope.content_bytes or (len(parts) == envelope.parts and size < envelope.content_bytes):
             raise Malformed("content bytes of all parts")
-        return content
+        if len(parts) == envelope.parts:
+            return b"".join(parts[part] for part in range(envelope.parts))
+        self.parts[key] = shared, parts, now
+        return None
 
     def _order(self, number, stream, envelope, frames, now):
         """False when every sequence is settled, or waits already."""
@@ -184,7 +190,10 @@ class Receiver:
 
     def tick(self, now):
         """Gives up what has waited too long."""
-        for number in [number for number, block in self.blocks.items() if now - block.since > self.patience_ms]:
+        def is_late(block):
+            return block.passed is not None and now - max(block.since, block.passed) > self.patience_ms
+
+        for number in [number for number, block in self.blocks.items() if is_late(block)]:
             del self.blocks[number]
             self.finished.add(number)
             self.outcome.append({"refused": "block-evicted"})
@@ -199,8 +208,8 @@ class Receiver:
         """Parts that hold nothing but settled sequences go without a word."""
         for key, (shared, _, since) in [*self.parts.items()]:
             first, end = shared.first, shared.first + shared.count
-            wanted = end > stream.next or bool(_overlap(stream, first, end))
-            if key[0] != number or (wanted and now - since <= self.patience_ms):
+            wanted = bool(_overlap(stream, first, end))
+            if key[0] != number or end > stream.next or (wanted and now - since <= self.patience_ms):
                 continue
             del self.parts[key]
             if wanted:
