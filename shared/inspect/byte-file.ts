@@ -39,6 +39,12 @@ export class ByteFile {
     return room.subarray(0, size);
   }
 
+  /** What comes next, at most `size` bytes, a copy; empty at the end. */
+  readSome(size: number): Buffer {
+    if (this.ended) return Buffer.alloc(0);
+    return this.read(Math.min(size, this.#end - this.#start)) ?? Buffer.alloc(0);
+  }
+
   /** Passes over `size` bytes; false when the file ends before. */
   skip(size: number): boolean {
     let left = size;

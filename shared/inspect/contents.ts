@@ -52,12 +52,19 @@ export class ContentReader {
     if (block.contentBytes > CONTENT_BYTES_MAX) return { outcome: "block-malformed", envelope };
     if (block.parts === 1) return expand(envelope, piece);
     const name = `${header.journalId} ${header.epoch} ${header.stream} ${block.first}`;
-    const waiting = this.#waiting.get(name) ?? { pieces: [], block, have: 0, bytes: 0 };
-    if (!belongTogether(waiting.block, block)) return { outcome: "block-malformed", envelope };
+    const waiting = this.#find(name, block) ?? { pieces: [], block, have: 0, bytes: 0 };
     if (waiting.pieces[block.part] === undefined) this.#keep(name, waiting, block);
     if (waiting.have < block.parts) return { outcome: "part", envelope, have: waiting.have };
     this.#forget(name, waiting);
     return expand(envelope, Buffer.concat(waiting.pieces as Uint8Array[]));
+  }
+
+  /** What waits for this part. Parts that were cut otherwise (the content was sent again) begin anew. */
+  #find(name: string, block: Block): Waiting | undefined {
+    const waiting = this.#waiting.get(name);
+    if (waiting === undefined || belongTogether(waiting.block, block)) return waiting;
+    this.#forget(name, waiting);
+    return undefined;
   }
 
   #keep(name: string, waiting: Waiting, block: Block): void {

@@ -11,6 +11,7 @@ import { LinkInspector } from "./link-inspector.ts";
 import { inspectLog } from "./log-inspector.ts";
 import type { LinkKeys } from "./opener.ts";
 import { findDatagram } from "./packet.ts";
+import { inspectRecordFiles, listRecordFiles } from "./record-files.ts";
 import { toSafeJson } from "./safe-text.ts";
 import { TextFormat } from "./text.ts";
 
@@ -27,6 +28,7 @@ export type InspectFault = string;
 type Events = Generator<InspectEvent, InspectFault | undefined>;
 
 const SQLITE_MAGIC = 0x53514c69;
+const RECORD_MAGIC = 0x54474431;
 const LOG_NAMES = ["journal.db", "spool.db"];
 
 /** Yields what to print; returns what went wrong. */
@@ -53,15 +55,22 @@ function openEvents(path: string, options: InspectOptions): Events {
   if (statSync(path).isDirectory()) {
     const names = new Set(readdirSync(path));
     const name = LOG_NAMES.find((known) => names.has(known));
-    if (name === undefined) throw new Error(`it holds no ${LOG_NAMES.join(" or ")}`);
-    return inspectLogFile(join(path, name), options);
+    if (name !== undefined) return inspectLogFile(join(path, name), options);
+    const files = listRecordFiles(path);
+    if (files.length > 0) return inspectRecords(files, options);
+    throw new Error(`it holds no ${LOG_NAMES.join(", no ")} and no .tgd file`);
   }
   const file = new ByteFile(path);
   const magic = file.read(4)?.readUInt32BE(0);
   if (magic !== undefined && isCapture(magic)) return inspectCapture(path, file, magic, options);
   file.close();
   if (magic === SQLITE_MAGIC) return inspectLogFile(path, options);
-  throw new Error("it is no capture (pcap or pcapng), journal or spool");
+  if (magic === RECORD_MAGIC) return inspectRecords([path], options);
+  throw new Error("it is no capture (pcap or pcapng), journal, spool or .tgd file");
+}
+
+function inspectRecords(paths: readonly string[], { link, withPayloads }: InspectOptions): Events {
+  return inspectRecordFiles(paths, new LinkInspector(link, withPayloads));
 }
 
 function* inspectLogFile(path: string, options: InspectOptions): Events {

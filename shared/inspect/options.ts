@@ -9,7 +9,8 @@ import type { LinkKeys } from "./opener.ts";
 
 export const INSPECT_COMMAND: CommandSpec = {
   name: "inspect",
-  summary: "Explain a capture of the link (pcap, pcapng), or the directory or file of a journal or spool",
+  summary:
+    "Explain a capture of the link (pcap, pcapng), files of a directory path (.tgd), a journal or a spool",
   options: [
     { name: "path", value: "PATH", summary: "What to explain", required: true, positional: true },
     {

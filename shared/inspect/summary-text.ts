@@ -14,7 +14,7 @@ export function formatSummary(summary: SummaryView): string {
   const lines = [
     isLog ? formatPlural(rows, "row") : formatPlural(datagrams, "Tidegate datagram"),
     ...counted.map(([outcome, count]) => `  ${formatCount(count)}  ${explainOutcome(outcome)}`),
-    ...Object.entries(others).map(([what, count]) => `${formatPlural(count, "other packet")}: ${what}`),
+    ...Object.entries(others).map(([what, count]) => describeOther(what, count)),
     ...runs.flatMap(formatRun),
     ...(runsNotListed > 0 ? [`${formatCount(runsNotListed)} datagrams and blocks of more runs`] : []),
     ...streams.flatMap(formatStream),
@@ -72,4 +72,11 @@ function formatStream(stream: SummaryView["streams"][number]): string[] {
 
 function formatRange({ first, last }: Range): string {
   return first === last ? `${first}` : `${first} to ${last} (${formatCount(last - first + 1)})`;
+}
+
+/** Packets that hold no datagram of ours, and bytes of a file that are no record. */
+function describeOther(what: string, count: number): string {
+  return what.startsWith("bytes ")
+    ? `${formatCount(count)} ${what}`
+    : `${formatPlural(count, "other packet")}: ${what}`;
 }

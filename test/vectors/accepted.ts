@@ -48,6 +48,13 @@ export function run(list: readonly { stream?: number; first: number; texts: read
   );
 }
 
+/** The parts of one content, each in a block of one datagram. */
+function cut(pieceBytes: number, block: number): Buffer[] {
+  return blocks(0, ["abcdefghij".repeat(10)], pieceBytes).flatMap(({ piece, part, parts, contentBytes }) =>
+    rawDatagrams(rawBlock(piece, { part, parts, contentBytes }), { block: block + part }),
+  );
+}
+
 function every(): Buffer[] {
   const writer = new ContentWriter();
   for (const message of MESSAGES) writer.addMessage(message);
@@ -120,6 +127,9 @@ export const ACCEPTED_MORE: Record<string, RawInput> = {
   "a zstd content": { datagrams: compressed(20_000) },
   "a zstd content in parts, repair symbols for some": {
     datagrams: compressed(60, { datagramBytes: 200 }).filter((_, index) => index % 2 === (index >> 1) % 2),
+  },
+  "parts that begin anew, cut otherwise": {
+    datagrams: [...cut(40, 0).slice(0, 2), ...cut(90, 10)],
   },
   "not sealed": { datagrams: messages(0, ["hello"], { linkKeys: [] }), linkKeys: [] },
   "a heartbeat that is not sealed": { datagrams: heartbeat({}, { linkKeys: [] }), linkKeys: [] },

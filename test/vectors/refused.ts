@@ -15,6 +15,8 @@ const one = messages(0, ["hello"]);
 const head = one[0] ?? Buffer.alloc(0);
 const clear = messages(0, ["hello"], { linkKeys: [] })[0] ?? Buffer.alloc(0);
 const beat = makeEncoder().encodeHeartbeat(encodeHeartbeat(HEARTBEAT))[0] ?? Buffer.alloc(0);
+const beatEncoder = makeEncoder({ repairSymbolsMin: 0 });
+const beats = [1, 2, 3].map((uptimeMs) => beatEncoder.encodeHeartbeat(encodeHeartbeat({ ...HEARTBEAT, uptimeMs })));
 const key = Buffer.from(LINK_KEY).toString("hex");
 const x = rawBlock(content(["0123456789".repeat(10)]).content);
 const [wide = Buffer.alloc(0)] = rawDatagrams(x, { sourceSymbols: 2 });
@@ -25,6 +27,9 @@ const [a = [], b = [], c = []] = run([
   { first: 5, texts: ["b"] },
 ]);
 const parts = messages(0, ["abcdefghij".repeat(10)], { datagramBytes: 200, repairSymbolsMin: 0 }, 60);
+
+/** A content at sequence 1, in a block of a high number. */
+const later = rawDatagrams(rawBlock(content(["x"]).content, { first: 1n }), { block: 99 });
 
 /** In the order that the first vectors of the file have always had. */
 export const REFUSED: Record<string, RawInput> = {
@@ -65,6 +70,16 @@ export const REFUSED_MORE: Record<string, RawInput> = {
   },
   "a datagram of a lower epoch": { datagrams: [...a, ...run([{ first: 1, texts: ["b"] }], { epoch: EPOCH - 1n }).flat()] },
   "a forged datagram of a greater epoch starts no run": { datagrams: [changed(a[0], 16, 255), ...a] },
+  "a forged symbol that is here already": { datagrams: [wide, changed(wide, 40, wide.readUInt8(40) ^ 1)] },
+  "an unfinished block, a minute and more after a later one was finished": {
+    datagrams: [wide, ...later, ...later, other({})],
+    timesMs: [0, 0, 60_000, 120_000],
+  },
+  "parts that would fill a gap, of which one never comes": {
+    datagrams: [...later, ...parts.slice(1)],
+    timesMs: [0, ...parts.slice(1).map(() => 1000)],
+    endMs: 700_000,
+  },
   "a symbol that is here already": { datagrams: [wide, wide, other({})] },
   "symbols of one block that differ in stream": { datagrams: [wide, other({ stream: 1 })] },
   "symbols of one block that differ in k": { datagrams: [wide, other({ sourceSymbols: 3 })] },
@@ -73,6 +88,7 @@ export const REFUSED_MORE: Record<string, RawInput> = {
     datagrams: [wide, rawDatagrams(Buffer.concat([x, Buffer.alloc(9)]), { sourceSymbols: 2 })[1] ?? wide],
   },
   "a part twice": { datagrams: [...parts.slice(0, 1), ...rawAgain(), ...parts.slice(1)] },
+  "a heartbeat that its successor has overtaken": { datagrams: [1, 0, 2].flatMap((i) => beats[i] ?? []) },
   "sequences that are settled": { datagrams: [...a, ...b] },
   "sequences that wait behind a hole": { datagrams: [...c, ...run([{ first: 0, texts: ["z"] }, { first: 0, texts: ["z"] }, { first: 0, texts: ["z"] }, { first: 5, texts: ["b"] }])[3] ?? []] },
 };

@@ -195,7 +195,7 @@ requireTools(["mosquitto", "tshark"])("what the agents send", () => {
     const run = runProgram("send", ["inspect", site.sendFile]);
     expect({ status: run.status, stdout: run.stdout }).toEqual({ status: 1, stdout: "" });
     expect(run.stderr).toBe(
-      `cannot read ${site.sendFile}: it is no capture (pcap or pcapng), journal or spool\n`,
+      `cannot read ${site.sendFile}: it is no capture (pcap or pcapng), journal, spool or .tgd file\n`,
     );
   });
 });

@@ -30,7 +30,7 @@ export function encodeAgain(
     if (made.has(name)) continue;
     const { block, symbols } = remakeBlock(opened.filter((other) => nameBlock(other.header) === name));
     made.set(name, symbols);
-    const group = `${header.epoch} ${header.kind} ${header.stream} ${block.first} ${block.count}`;
+    const group = `${header.epoch} ${header.kind} ${header.stream} ${block.first} ${block.count} ${block.parts}`;
     const all = [...(parts.get(group) ?? []), block].sort((a, b) => a.part - b.part);
     parts.set(group, all);
     if (all.length !== block.parts) continue;
