@@ -16,7 +16,7 @@ export type RecvCoreOutput = {
   dirty(much: boolean): void;
   gap(stream: number, gap: Gap, reason: GapReason): void;
   recovered(stream: number, first: number, end: number): void;
-  heartbeat(heartbeat: Heartbeat): void;
+  heartbeat(heartbeat: Heartbeat, block: number): void;
   journalChanged(journalId: bigint, retired: bigint | undefined): void;
   epochChanged(epoch: bigint): void;
   /** `path` is -1 for what was given up after it had arrived. */
@@ -54,9 +54,9 @@ export class RecvCore {
         output.gap(stream, gap, reason);
         output.dirty(false);
       },
-      heartbeat: (heartbeat) => {
+      heartbeat: (heartbeat, block) => {
         this.health.noteHeartbeat(heartbeat, this.#now);
-        output.heartbeat(heartbeat);
+        output.heartbeat(heartbeat, block);
       },
       journalChanged: (journalId, retired) => {
         this.#intake.touch();
@@ -85,6 +85,11 @@ export class RecvCore {
 
   get waitingBytes(): number {
     return this.#receiver.waitingBytes;
+  }
+
+  /** Messages that the spool has ever taken. */
+  get kept(): number {
+    return this.counters.get("link/accepted") - this.#intake.waitingMessages;
   }
 
   get ledger(): LinkLedger {

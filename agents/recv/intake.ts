@@ -32,6 +32,11 @@ export class SpoolIntake {
     return this.#waitingBytes;
   }
 
+  /** Messages that are counted as accepted and are not in the spool yet. */
+  get waitingMessages(): number {
+    return this.#waiting.reduce((sum, { messages }) => sum + messages.length, 0);
+  }
+
   /** The link's state has changed: flush() is to keep it even if nothing else comes. */
   touch(): void {
     this.#dirty = true;

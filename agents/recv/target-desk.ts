@@ -2,7 +2,7 @@
 // what the spool cannot hold booked as lost for those who had not read it.
 import { Counters } from "../../shared/counters.ts";
 import { type TargetLedger, targetLedger } from "./ledger.ts";
-import type { Spool } from "./spool.ts";
+import type { Spool, SpoolEntry } from "./spool.ts";
 import { type Cursor, type RunnerRim, TargetRunner } from "./targets/runner.ts";
 import type { Target } from "./targets/target.ts";
 
@@ -11,7 +11,7 @@ type Desk = {
   readonly runner: TargetRunner;
   readonly counters: Counters;
   /** Messages that the spool had taken when this target came to be. */
-  readonly base: number;
+  base: number;
   saved: string;
 };
 
@@ -30,7 +30,8 @@ export class TargetDesk {
       const counters = new Counters();
       for (const [name, value] of spool.loadCounters(`${prefix}counter/`)) counters.set(name, value);
       const stored = spool.value(`${prefix}cursor`);
-      const cursor = stored === undefined ? { id: spool.lastId, index: 0 } : parseCursor(stored);
+      const start = { id: spool.hasLostCursors ? 0 : spool.lastId, index: 0 };
+      const cursor = stored === undefined ? start : parseCursor(stored);
       const base = Number(spool.value(`${prefix}base`) ?? accepted());
       const runner = new TargetRunner(spool, target, counters, cursor, rim);
       target.onReady = () => runner.wake();
@@ -68,40 +69,75 @@ export class TargetDesk {
 
   /** Keeps the cursors and counters that have changed, releases what is settled. Throws what the disk says. */
   save(): void {
-    const values = new Map<string, string>();
-    for (const desk of this.#desks) {
-      const { id, index } = desk.runner.cursor;
-      const figures = [...desk.counters.entries()];
-      const state = JSON.stringify([id, index, figures]);
-      if (state === desk.saved) continue;
-      const prefix = `target.${desk.target.name}/`;
-      values.set(`${prefix}cursor`, `${id}:${index}`);
-      values.set(`${prefix}base`, String(desk.base));
-      for (const [name, value] of figures) values.set(`${prefix}counter/${name}`, String(value));
-      desk.saved = state;
-    }
+    const { values, noteKept } = this.#changes();
     if (values.size > 0) this.#spool.save(values);
+    noteKept();
     const done = Math.min(...this.#desks.map(({ runner }) => settledId(runner.cursor)));
     if (done <= this.#releasedId) return;
     this.#spool.release(done);
     this.#releasedId = done;
   }
 
-  /** Drops the oldest contents while the spool is over its limit; target name to messages lost. */
+  /** The values that have changed, and what to call once they are on the disk. */
+  #changes(): { readonly values: ReadonlyMap<string, string>; noteKept(): void } {
+    const values = new Map<string, string>();
+    const isDamaged = this.#spool.isDamaged;
+    const states = new Map<Desk, string>();
+    for (const desk of this.#desks) {
+      if (isDamaged && this.#isIdle(desk)) this.#settleDamage(desk);
+      const { id, index } = desk.runner.cursor;
+      const figures = [...desk.counters.entries()];
+      const state = JSON.stringify([id, index, desk.base, figures]);
+      if (state === desk.saved) continue;
+      const prefix = `target.${desk.target.name}/`;
+      values.set(`${prefix}cursor`, `${id}:${index}`);
+      values.set(`${prefix}base`, String(desk.base));
+      for (const [name, value] of figures) values.set(`${prefix}counter/${name}`, String(value));
+      states.set(desk, state);
+    }
+    const noteKept = () => {
+      for (const [desk, state] of states) desk.saved = state;
+    };
+    return { values, noteKept };
+  }
+
+  /** Drops the oldest contents while the spool is over its limit; target name to messages lost. Throws as save(). */
   bound(): Map<string, number> {
+    return this.#drop("overflow", () => this.#spool.overflow());
+  }
+
+  /** Drops what arrived before `beforeMs`; target name to messages lost. */
+  expire(beforeMs: number): Map<string, number> {
+    return this.#drop("age", () => this.#spool.olderThan(beforeMs));
+  }
+
+  #drop(reason: "overflow" | "age", oldest: () => SpoolEntry[]): Map<string, number> {
     const losses = new Map<string, number>();
-    for (let entries = this.#spool.overflow(); entries.length > 0; entries = this.#spool.overflow()) {
+    for (let entries = oldest(); entries.length > 0; entries = oldest()) {
       for (const entry of entries) {
         for (const { target, runner, counters } of this.#desks) {
           const lost = runner.dropped(entry);
           if (lost === 0) continue;
-          counters.add("lost/overflow", lost);
+          counters.add(`lost/${reason}`, lost);
           losses.set(target.name, (losses.get(target.name) ?? 0) + lost);
         }
       }
-      this.#spool.release(entries.at(-1)?.id ?? 0);
+      // In one transaction with the books, so that no crash can make a message vanish from both.
+      const { values, noteKept } = this.#changes();
+      this.#spool.release(entries.at(-1)?.id ?? 0, values);
+      noteKept();
     }
     return losses;
+  }
+
+  /**
+   * What a target that has come to the end of a damaged spool still lacks was in rows that are gone. It may have more
+   * than the counters say, when those were lost: then they begin anew from here.
+   */
+  #settleDamage(desk: Desk): void {
+    const { held } = this.ledger(desk.target.name);
+    if (held > 0) desk.counters.add("lost/corrupt", held);
+    else desk.base += held;
   }
 }
 

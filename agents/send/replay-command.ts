@@ -4,7 +4,7 @@ import { askAgent } from "../../shared/admin/request-desk.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import type { CommandValues } from "../../shared/cli/parse.ts";
 import { decodeGapCode, tagJournal } from "../../shared/gap/code.ts";
-import { openBlockLogReadOnly } from "../../shared/store/block-log.ts";
+import { openBlockLogReadOnly } from "../../shared/store/open.ts";
 import { type ReplayRequest, type ReplayResult, replayDirectory } from "./replay-desk.ts";
 
 type Answered = { readonly status: ExitStatus; readonly stdout: string; readonly stderr: string };

@@ -24,8 +24,6 @@ const [a = [], b = [], c = []] = run([
   { first: 0, texts: ["a"] },
   { first: 5, texts: ["b"] },
 ]);
-/** A later block, of later sequences. */
-const behind = rawDatagrams(rawBlock(content(["behind"]).content, { first: 9n }), { block: 50 });
 const parts = messages(0, ["abcdefghij".repeat(10)], { datagramBytes: 200, repairSymbolsMin: 0 }, 60);
 
 /** In the order that the first vectors of the file have always had. */
@@ -67,27 +65,12 @@ export const REFUSED_MORE: Record<string, RawInput> = {
   },
   "a datagram of a lower epoch": { datagrams: [...a, ...run([{ first: 1, texts: ["b"] }], { epoch: EPOCH - 1n }).flat()] },
   "a forged datagram of a greater epoch starts no run": { datagrams: [changed(a[0], 16, 255), ...a] },
-  "a forged symbol that is here already": { datagrams: [wide, changed(wide, 40, wide.readUInt8(40) ^ 1)], endMs: 1001 },
   "a symbol that is here already": { datagrams: [wide, wide, other({})] },
   "symbols of one block that differ in stream": { datagrams: [wide, other({ stream: 1 })] },
   "symbols of one block that differ in k": { datagrams: [wide, other({ sourceSymbols: 3 })] },
   "symbols of one block that differ in r": { datagrams: [wide, other({ repairSymbols: 1 })] },
   "symbols of one block that differ in size": {
     datagrams: [wide, rawDatagrams(Buffer.concat([x, Buffer.alloc(9)]), { sourceSymbols: 2 })[1] ?? wide],
-  },
-  "an unfinished block that the link has passed": {
-    datagrams: [wide, ...behind, other({})],
-    timesMs: [0, 500, 1501],
-  },
-  "an unfinished block that the link has just passed": {
-    datagrams: [wide, ...behind, other({})],
-    timesMs: [0, 500, 1500],
-  },
-  "an unfinished block that nothing has passed": { datagrams: [wide, other({})], timesMs: [0, 60_000] },
-  "parts of which one never comes": { datagrams: [...parts.slice(1), ...behind], endMs: 1001 },
-  "a part that comes after a minute": {
-    datagrams: [...parts.slice(1), ...parts.slice(0, 1)],
-    timesMs: [...parts.slice(1).map(() => 0), 60_000],
   },
   "a part twice": { datagrams: [...parts.slice(0, 1), ...rawAgain(), ...parts.slice(1)] },
   "sequences that are settled": { datagrams: [...a, ...b] },

@@ -7,7 +7,7 @@ import { ContentWriter } from "../../../shared/framing/content.ts";
 import type { BlockEncoder } from "../../../shared/framing/encoder.ts";
 import { KIND_MESSAGES } from "../../../shared/framing/header.ts";
 import { encodeHeartbeat } from "../../../shared/framing/heartbeat.ts";
-import { openBlockLog } from "../../../shared/store/block-log.ts";
+import { openBlockLog } from "../../../shared/store/open.ts";
 import { HEARTBEAT, LINK_ID, LINK_KEY, makeEncoder, makeMessage } from "../shared/framing/samples.ts";
 import type { Random } from "./random.ts";
 

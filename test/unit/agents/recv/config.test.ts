@@ -58,12 +58,14 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
         name: "path-1",
         type: "udp",
         address: { host: "0.0.0.0", port: 14_550 },
+        interface: undefined,
         receiveBufferBytes: 8_388_608,
+        silentAfterMs: 5000,
       },
     ],
   });
   expect(rest).toEqual({
-    spool: { directory: workspace.path("spool"), bytesMax: 1_073_741_824, durability: "os" },
+    spool: { directory: workspace.path("spool"), bytesMax: 1_073_741_824, ageHoursMax: 0, durability: "os" },
     limits: { messageBytesMax: 1_048_576 },
     admin: undefined,
     log: { level: "info", file: undefined },
