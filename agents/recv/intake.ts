@@ -7,7 +7,7 @@ import type { Delivery, Gap } from "./link/order.ts";
 import type { Joined } from "./link/parts.ts";
 import type { GapReason } from "./link/receiver.ts";
 import type { LinkState } from "./link/session.ts";
-import { messagesAfter, type NewContent, type Spool } from "./spool.ts";
+import { messagesAfter, type NewContent, type Spool, weighContent } from "./spool.ts";
 
 /** Contents that wait for the disk; beyond, the oldest are lost by name, because nobody can be asked to wait. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
@@ -25,6 +25,11 @@ export class SpoolIntake {
     this.#spool = spool;
     this.#counters = counters;
     this.#state = state;
+  }
+
+  /** Memory of what waits for flush(). */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 
   /** Messages that are counted as accepted and are not in the spool yet. */
@@ -125,14 +130,14 @@ export class SpoolIntake {
 
   #push(content: NewContent): void {
     this.#waiting.push(content);
-    this.#waitingBytes += content.content.length;
+    this.#waitingBytes += weighContent(content.content.length, content.messages.length);
   }
 
   #bound(): void {
     let dropped = 0;
     while (this.#waitingBytes > WAITING_BYTES_MAX && dropped < this.#waiting.length) {
       const oldest = this.#waiting[dropped++] as NewContent;
-      this.#waitingBytes -= oldest.content.length;
+      this.#waitingBytes -= weighContent(oldest.content.length, oldest.messages.length);
       this.#counters.add("link/accepted", -oldest.messages.length);
       this.#counters.add("link/lost/spool", oldest.messages.length);
     }
