@@ -237,7 +237,10 @@ export class Intake {
    * publisher has forgotten it; in the order in which messages came [MQTT-4.6.0-2]. QoS 0 waits for nothing.
    */
   #settleBooked(qos: Qos, settle: () => void): void {
-    if (qos === 0) return settle();
+    if (qos === 0) {
+      settle();
+      return;
+    }
     this.#booked ??= { kept: false };
     this.#unsettled.push({ settle, content: this.#booked });
     this.#output.waiting(false);
