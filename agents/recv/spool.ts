@@ -8,9 +8,18 @@ import { GapBook, type OpenGap } from "./link/gaps.ts";
 import { emptyLinkState, type LinkState } from "./link/session.ts";
 import { CURSORS_LOST, DAMAGED } from "./spool-salvage.ts";
 
-/** Decoded contents kept for the targets that are up to date. */
-const HOT_BYTES_MAX = 16 * 1024 * 1024;
+/** Memory of the decoded contents that are kept for the targets that are up to date. */
+const HOT_BYTES_MAX = 48 * 1024 * 1024;
 const READ_ROWS = 32;
+/** Memory for the messages of the rows that are read at a time, beyond the first row. */
+const READ_BYTES_MAX = 16 * 1024 * 1024;
+/** What a decoded message takes beyond its bytes: a content of many empty ones is large in memory. */
+const MESSAGE_OVERHEAD_BYTES = 200;
+
+/** Memory that a decoded content takes. */
+export function weighContent(contentBytes: number, messages: number): number {
+  return contentBytes + messages * MESSAGE_OVERHEAD_BYTES;
+}
 
 export type NewContent = {
   readonly stream: number;
@@ -121,7 +130,7 @@ export class Spool {
         if (messages.length === 0) continue;
         const id = this.#log.append({ ...withoutSkips(row, messages), timeMs: nowMs, clockDifferenceMs });
         const entry = { id, arrivedMs: nowMs, clockDifferenceMs, messages, corrupt: 0 };
-        hot.push({ entry, bytes: row.content.length });
+        hot.push({ entry, bytes: weighContent(row.content.length, messages.length) });
       }
       this.#saveLinkState(state);
       for (const [name, value] of values) this.#log.setValue(name, value);
@@ -155,12 +164,18 @@ export class Spool {
   }
 
   #readLog(afterId: number): SpoolEntry[] {
-    return this.#readRows(afterId).map((row) => {
+    const entries: SpoolEntry[] = [];
+    let bytes = 0;
+    for (const row of this.#readRows(afterId)) {
+      if (entries.length > 0 && bytes > READ_BYTES_MAX) break;
       const frames = row.intact ? decodeContent(row.content, row.count) : undefined;
       const messages = frames ? messagesAfter(frames, row.skip) : [];
       const { id, timeMs: arrivedMs, clockDifferenceMs } = row;
-      return { id, arrivedMs, clockDifferenceMs, messages, corrupt: frames ? 0 : row.count - row.skip };
-    });
+      const corrupt = frames ? 0 : row.count - row.skip;
+      entries.push({ id, arrivedMs, clockDifferenceMs, messages, corrupt });
+      bytes += weighContent(row.content.length, messages.length);
+    }
+    return entries;
   }
 
   /** Deletes what every target is done with, and keeps values, all or nothing. Throws what the log throws. */
