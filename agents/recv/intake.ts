@@ -7,7 +7,7 @@ import type { Delivery, Gap } from "./link/order.ts";
 import type { Joined } from "./link/parts.ts";
 import type { GapReason } from "./link/receiver.ts";
 import type { LinkState } from "./link/session.ts";
-import { messagesAfter, type NewContent, type Spool } from "./spool.ts";
+import { messagesAfter, type NewContent, type Spool, weighContent } from "./spool.ts";
 
 /** Contents that wait for the disk; beyond, the oldest are lost by name, because nobody can be asked to wait. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
@@ -25,6 +25,11 @@ export class SpoolIntake {
     this.#spool = spool;
     this.#counters = counters;
     this.#state = state;
+  }
+
+  /** Memory of what waits for flush(). */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 
   /** Messages that are counted as accepted and are not in the spool yet. */
@@ -108,11 +113,15 @@ export class SpoolIntake {
   /** Keeps what waits. Throws what the disk says; then it waits on, up to a bound. */
   flush(nowMs: number, clockDifferenceMs: number): void {
     if (!this.#dirty) return;
-    this.#bound();
     const values = new Map(
       [...this.#counters.changes()].map(([name, value]) => [`counter.${name}`, String(value)]),
     );
-    this.#spool.append(this.#waiting, this.#state(), values, nowMs, clockDifferenceMs);
+    try {
+      this.#spool.append(this.#waiting, this.#state(), values, nowMs, clockDifferenceMs);
+    } catch (error) {
+      this.#bound();
+      throw error;
+    }
     this.#counters.noteKept();
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -121,14 +130,14 @@ export class SpoolIntake {
 
   #push(content: NewContent): void {
     this.#waiting.push(content);
-    this.#waitingBytes += content.content.length;
+    this.#waitingBytes += weighContent(content.content.length, content.messages.length);
   }
 
   #bound(): void {
     let dropped = 0;
     while (this.#waitingBytes > WAITING_BYTES_MAX && dropped < this.#waiting.length) {
       const oldest = this.#waiting[dropped++] as NewContent;
-      this.#waitingBytes -= oldest.content.length;
+      this.#waitingBytes -= weighContent(oldest.content.length, oldest.messages.length);
       this.#counters.add("link/accepted", -oldest.messages.length);
       this.#counters.add("link/lost/spool", oldest.messages.length);
     }

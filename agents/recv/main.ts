@@ -9,10 +9,14 @@ import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
+import { inspectPath } from "../../shared/inspect/inspect.ts";
+import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
+import { pump } from "../../shared/inspect/pump.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
+import { prepareInspect } from "./inspect-command.ts";
 import { RecvAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
 import { formatRecvStatus } from "./status-text.ts";
@@ -41,16 +45,26 @@ const TABLE: CommandTable = {
       summary: "List what was lost on the link and may still be sent again",
       options: [CONFIG_OPTION, { name: "json", summary: "Print the gaps as JSON" }],
     },
+    INSPECT_COMMAND,
   ],
 };
 
 /** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
-function reloadKeys(file: string, agent: RecvAgent, log: Logger): void {
+function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Logger): void {
   const loaded = loadRecvConfig(file, process.env, { expiredCertificates: "allow" });
   if (!loaded.ok) {
     log.error(
       { faults: loaded.faults.length },
       `cannot read the keys again: ${formatFaults(loaded.faults).trim()}`,
+    );
+    return;
+  }
+  const { sealing } = loaded.config.link;
+  if (sealing !== running.link.sealing) {
+    const allowed = `must be "${running.link.sealing}" until the agent is started again`;
+    log.error(
+      { faults: 1 },
+      `cannot read the keys again: ${file}: link.sealing: is "${sealing}", ${allowed}`,
     );
     return;
   }
@@ -78,7 +92,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
-    process.on("SIGHUP", () => reloadKeys(file, agent, log));
+    process.on("SIGHUP", () => reloadKeys(file, config, agent, log));
     const signal = await waitForSignal();
     log.info(
       { signal, graceSeconds: config.stop.graceSeconds },
@@ -110,6 +124,7 @@ async function main(): Promise<ExitStatus> {
     print(result.stdout);
     return result.status;
   }
+  if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadRecvConfig(line.values.config ?? "", process.env, {
     expiredCertificates: isRun ? "allow" : "refuse",
@@ -139,6 +154,18 @@ function showGaps(config: RecvConfig, values: CommandValues): ExitStatus {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
+}
+
+async function inspect(values: CommandValues): Promise<ExitStatus> {
+  const options = prepareInspect(values, process.env);
+  if ("status" in options) {
+    process.stderr.write(options.stderr);
+    return options.status;
+  }
+  const fault = await pump(inspectPath(values.path ?? "", options), process.stdout);
+  if (fault === undefined) return EXIT.ok;
+  process.stderr.write(`${fault}\n`);
+  return EXIT.failed;
 }
 
 async function showStatus(config: RecvConfig, values: CommandValues): Promise<ExitStatus> {

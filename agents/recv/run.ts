@@ -1,7 +1,6 @@
 // The recv agent at work: wires paths, receiver, spool and targets together, and takes them down in order.
 //
-//   UDP sockets (read, never written to) ─► receiver ─► intake ─► spool ─► one runner per target ─► broker
-import { Counters } from "../../shared/counters.ts";
+//   paths (read, never written to) ─► receiver ─► intake ─► spool ─► one runner per target ─► broker
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
 import type { Moment } from "../../shared/moment.ts";
@@ -10,7 +9,7 @@ import { describeRepair } from "../../shared/store/repair-text.ts";
 import type { RecvConfig } from "./config.ts";
 import { RecvCore } from "./core.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";
-import { openUdpReceiver, type UdpReceiver } from "./link/udp-path.ts";
+import { RecvPaths } from "./link/paths.ts";
 import { Spool } from "./spool.ts";
 import { adoptSpool } from "./spool-salvage.ts";
 import type { RecvFigures } from "./status.ts";
@@ -32,8 +31,6 @@ export type Rim = {
   random(): number;
 };
 
-type BoundPath = { readonly name: string; readonly socket: UdpReceiver; readonly counters: Counters };
-
 export class RecvAgent {
   readonly #config: RecvConfig;
   readonly #rim: Rim;
@@ -42,7 +39,7 @@ export class RecvAgent {
   readonly #spool: Spool;
   readonly #desk: TargetDesk;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
-  #paths: BoundPath[] = [];
+  readonly #paths: RecvPaths;
   #timers: ReturnType<typeof setInterval>[] = [];
   #flushing = false;
   #stopping = false;
@@ -52,7 +49,7 @@ export class RecvAgent {
   /** Throws an Error with a sentence for a person when the spool or a path cannot be opened. */
   static async start(config: RecvConfig, rim: Rim): Promise<RecvAgent> {
     const agent = new RecvAgent(config, rim);
-    await agent.#openPaths();
+    await agent.#paths.open();
     agent.#run();
     return agent;
   }
@@ -77,55 +74,26 @@ export class RecvAgent {
       contentBytesMax: config.limits.messageBytesMax + CONTENT_OVERHEAD_BYTES,
     };
     this.#core = new RecvCore(options, this.#spool, {
-      dirty: () => this.#scheduleFlush(),
+      dirty: (much) => (much && this.#problem === undefined ? this.#flush() : this.#scheduleFlush()),
       gap: (stream, { first, count }, reason) => this.#noteGap(stream, first, count, reason),
       recovered: (stream, first, end) => this.#noteRecovered(stream, first, end),
-      heartbeat: (heartbeat) => this.#noteHeartbeat(heartbeat),
+      heartbeat: (heartbeat, block) => this.#noteHeartbeat(heartbeat, block),
       journalChanged: (journalId, retired) => this.#noteJournal(journalId, retired),
       epochChanged: (epoch) => rim.log.info({ epoch: showId(epoch) }, "the send agent was started again"),
       refused: (reason, path, count) => this.#noteRefused(reason, path, count),
+    });
+    this.#paths = new RecvPaths(link, rim, {
+      receive: (datagram, path) => this.#core.receive(datagram, path, this.#now()),
+      keep: () => {
+        this.#flush();
+        return this.#problem === undefined;
+      },
     });
     const targets = config.profiles.map((profile) => startMqttTarget(profile, rim));
     this.#desk = new TargetDesk(this.#spool, targets, () => this.#core.kept, {
       clock: () => rim.clock(),
       later: (work) => setImmediate(work),
     });
-  }
-
-  async #openPaths(): Promise<void> {
-    const { log } = this.#rim;
-    for (const [index, path] of this.#config.link.paths.entries()) {
-      const counters = new Counters();
-      const socket = await openUdpReceiver(
-        path.address,
-        path.receiveBufferBytes,
-        (datagram) => {
-          counters.add("datagrams");
-          counters.add("bytes", datagram.length);
-          this.#core.receive(datagram, index, this.#now());
-        },
-        (error) =>
-          log.error(
-            { path: path.name, error: error.message },
-            `path ${path.name} cannot read: ${error.message}`,
-          ),
-      );
-      this.#paths.push({ name: path.name, socket, counters });
-      const figures = {
-        path: path.name,
-        address: socket.address,
-        receiveBufferBytes: socket.receiveBufferBytes,
-      };
-      log.info(figures, "path bound, read-only");
-      // The kernel reports twice what it grants: half is for its own bookkeeping [socket(7), SO_RCVBUF].
-      if (socket.receiveBufferBytes < path.receiveBufferBytes * 2) {
-        const wanted = path.receiveBufferBytes;
-        log.warn(
-          { ...figures, wanted },
-          `the kernel granted a smaller receive buffer than asked for, bursts may be lost: sysctl -w net.core.rmem_max=${wanted}`,
-        );
-      }
-    }
   }
 
   #run(): void {
@@ -139,7 +107,7 @@ export class RecvAgent {
     if (this.#stopping) return true;
     this.#stopping = true;
     const deadline = this.#rim.steady() + graceMs;
-    await Promise.all(this.#paths.map((path) => path.socket.close()));
+    await this.#paths.close();
     this.#flush();
     // A target that is down is not waited for: what it has not got stays in the spool.
     while (!this.#desk.connectedIdle && this.#rim.steady() < deadline) {
@@ -178,10 +146,7 @@ export class RecvAgent {
       spoolBytesMax: this.#config.spool.bytesMax,
       counters,
       ledger,
-      paths: this.#paths.map(({ name, socket, counters }) => {
-        const { address, receiveBufferBytes } = socket;
-        return { name, address, receiveBufferBytes, counters };
-      }),
+      paths: this.#paths.figures(),
       targets: this.#desk.targets.map((target) => ({ target, ledger: this.#desk.ledger(target.name) })),
     };
   }
@@ -189,6 +154,7 @@ export class RecvAgent {
   #tick(): void {
     const now = this.#now();
     this.#core.tick(now);
+    this.#paths.tick();
     const change = this.#core.health.tick(now.steadyMs);
     if (change === undefined) return;
     const write = change.state === "up" ? this.#rim.log.info : this.#rim.log.warn;
@@ -225,6 +191,8 @@ export class RecvAgent {
       if (ageHoursMax > 0)
         this.#noteDropped(this.#desk.expire(this.#rim.clock() - ageHoursMax * 3_600_000), "they are too old");
       this.#core.flush(this.#rim.clock());
+      // What the disk had refused before may only now be there for the targets.
+      this.#desk.wake();
       this.#spool.rest();
     });
     // A disk that takes again, or gives back again what it did not, is noticed here alone when nothing else comes.
@@ -253,7 +221,8 @@ export class RecvAgent {
     }
   }
 
-  #noteHeartbeat(_heartbeat: Heartbeat): void {
+  #noteHeartbeat(heartbeat: Heartbeat, block: number): void {
+    this.#paths.heartbeat(this.#core.state.epoch, block, heartbeat);
     const difference = this.#core.health.clockDifferenceMs ?? 0;
     const apart = Math.abs(difference) > CLOCK_WARNING_MS;
     if (apart && !this.#clockWarned) {
@@ -290,13 +259,12 @@ export class RecvAgent {
   }
 
   #noteRefused(reason: string, path: number, count: number): void {
-    if (reason === "surplus") return;
-    this.#paths[path]?.counters.add(`refused/${reason}`, count);
+    const name = this.#paths.noteRefused(path, reason, count);
     const hint = REFUSAL_HINTS[reason];
     if (hint === undefined) return;
     const alike = this.#limiter.allow(reason, this.#rim.steady());
     if (alike === undefined) return;
-    this.#rim.log.warn({ reason, path: this.#paths[path]?.name, alike }, `datagram refused: ${hint}`);
+    this.#rim.log.warn({ reason, path: name, alike }, `datagram refused: ${hint}`);
   }
 }
 

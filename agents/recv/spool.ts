@@ -8,9 +8,18 @@ import { GapBook, type OpenGap } from "./link/gaps.ts";
 import { emptyLinkState, type LinkState } from "./link/session.ts";
 import { CURSORS_LOST, DAMAGED } from "./spool-salvage.ts";
 
-/** Decoded contents kept for the targets that are up to date. */
-const HOT_BYTES_MAX = 16 * 1024 * 1024;
+/** Memory of the decoded contents that are kept for the targets that are up to date. */
+const HOT_BYTES_MAX = 48 * 1024 * 1024;
 const READ_ROWS = 32;
+/** Memory for the messages of the rows that are read at a time, beyond the first row. */
+const READ_BYTES_MAX = 16 * 1024 * 1024;
+/** What a decoded message takes beyond its bytes: a content of many empty ones is large in memory. */
+const MESSAGE_OVERHEAD_BYTES = 200;
+
+/** Memory that a decoded content takes. */
+export function weighContent(contentBytes: number, messages: number): number {
+  return contentBytes + messages * MESSAGE_OVERHEAD_BYTES;
+}
 
 export type NewContent = {
   readonly stream: number;
@@ -48,8 +57,10 @@ export class Spool {
   readonly #bytesMax: number;
   readonly #hot = new Map<number, { entry: SpoolEntry; bytes: number }>();
   /** Gaps that have changed and are not on the disk yet. */
-  readonly #gapChanges = new Map<string, OpenGap | undefined>();
   #hotBytes = 0;
+  /** The journals that are on the disk: the one followed and those retired. */
+  #keptJournalId: bigint | undefined;
+  #keptRetired: ReadonlySet<bigint> = new Set();
   #lastId: number;
   #fault: unknown;
 
@@ -90,6 +101,7 @@ export class Spool {
     for (const [stream, next] of this.#log.values("link.expected."))
       state.expected.set(Number(stream), Number(next));
     for (const id of this.#log.values("link.retired.").keys()) state.retired.add(BigInt(`0x${id}`));
+    this.#keptRetired = new Set(state.retired);
     return state;
   }
 
@@ -118,12 +130,16 @@ export class Spool {
         if (messages.length === 0) continue;
         const id = this.#log.append({ ...withoutSkips(row, messages), timeMs: nowMs, clockDifferenceMs });
         const entry = { id, arrivedMs: nowMs, clockDifferenceMs, messages, corrupt: 0 };
-        hot.push({ entry, bytes: row.content.length });
+        hot.push({ entry, bytes: weighContent(row.content.length, messages.length) });
       }
       this.#saveLinkState(state);
       for (const [name, value] of values) this.#log.setValue(name, value);
     });
-    this.#gapChanges.clear();
+    state.gaps.noteKept();
+    if (state.journalId !== this.#keptJournalId) {
+      this.#keptJournalId = state.journalId;
+      this.#keptRetired = new Set(state.retired);
+    }
     for (const item of hot) {
       this.#hot.set(item.entry.id, item);
       this.#hotBytes += item.bytes;
@@ -144,17 +160,35 @@ export class Spool {
     const hot = this.#hot.get(afterId + 1);
     if (hot !== undefined) return [hot.entry];
     if (afterId >= this.#lastId) return [];
-    return this.#readRows(afterId).map((row) => {
+    return this.#readLog(afterId);
+  }
+
+  #readLog(afterId: number): SpoolEntry[] {
+    const entries: SpoolEntry[] = [];
+    let bytes = 0;
+    for (const row of this.#readRows(afterId)) {
+      if (entries.length > 0 && bytes > READ_BYTES_MAX) break;
       const frames = row.intact ? decodeContent(row.content, row.count) : undefined;
       const messages = frames ? messagesAfter(frames, row.skip) : [];
       const { id, timeMs: arrivedMs, clockDifferenceMs } = row;
-      return { id, arrivedMs, clockDifferenceMs, messages, corrupt: frames ? 0 : row.count - row.skip };
-    });
+      const corrupt = frames ? 0 : row.count - row.skip;
+      entries.push({ id, arrivedMs, clockDifferenceMs, messages, corrupt });
+      bytes += weighContent(row.content.length, messages.length);
+    }
+    return entries;
   }
 
-  /** Deletes what every target is done with. */
-  release(id: number): void {
-    this.#log.write(() => this.#log.deleteTo(id));
+  /** Deletes what every target is done with, and keeps values, all or nothing. Throws what the log throws. */
+  release(id: number, values: ReadonlyMap<string, string> = new Map()): void {
+    this.#log.write(() => {
+      this.#log.deleteTo(id);
+      for (const [name, value] of values) this.#log.setValue(name, value);
+    });
+    for (const [hotId, { bytes }] of this.#hot) {
+      if (hotId > id) break;
+      this.#hot.delete(hotId);
+      this.#hotBytes -= bytes;
+    }
   }
 
   /** When over the limit: the oldest contents, to be booked as lost and then released. Throws what a read() met. */
@@ -162,7 +196,7 @@ export class Spool {
     const fault = this.#fault;
     this.#fault = undefined;
     if (fault !== undefined) throw fault;
-    return this.#log.bytes > this.#bytesMax ? this.read(0) : [];
+    return this.#log.bytes > this.#bytesMax ? this.#readLog(0) : [];
   }
 
   /** The oldest contents that arrived before `beforeMs`, to be booked as lost and then released. */
@@ -190,14 +224,27 @@ export class Spool {
     this.#log.close();
   }
 
+  #saveRetired(retired: ReadonlySet<bigint>): void {
+    for (const id of retired.difference(this.#keptRetired))
+      this.#log.setValue(`link.retired.${id.toString(16)}`, "");
+    for (const id of this.#keptRetired.difference(retired))
+      this.#log.deleteValue(`link.retired.${id.toString(16)}`);
+  }
+
   #saveLinkState(state: LinkState): void {
     if (state.journalId === undefined) return;
-    this.#log.setValue("link.journal_id", state.journalId.toString(16));
+    const journalId = state.journalId.toString(16);
+    if (this.#log.value("link.journal_id") !== journalId) {
+      // Another journal counts its streams from 0 again: what was expected of the old one must not be taken for it.
+      for (const stream of this.#log.values("link.expected.").keys())
+        this.#log.deleteValue(`link.expected.${stream}`);
+      this.#log.setValue("link.journal_id", journalId);
+    }
     this.#log.setValue("link.epoch", state.epoch.toString(16));
     for (const [stream, next] of state.expected) this.#log.setValue(`link.expected.${stream}`, String(next));
-    for (const id of state.retired) this.#log.setValue(`link.retired.${id.toString(16)}`, "");
-    for (const [name, gap] of state.gaps.takeChanges()) this.#gapChanges.set(name, gap);
-    for (const [name, gap] of this.#gapChanges) {
+    // Only when a journal has replaced another: the list may be long, and this runs with every turn.
+    if (state.journalId !== this.#keptJournalId) this.#saveRetired(state.retired);
+    for (const [name, gap] of state.gaps.changes()) {
       if (gap === undefined) this.#log.deleteValue(`gap.${name}`);
       else this.#log.setValue(`gap.${name}`, JSON.stringify(gap));
     }

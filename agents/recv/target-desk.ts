@@ -69,9 +69,20 @@ export class TargetDesk {
 
   /** Keeps the cursors and counters that have changed, releases what is settled. Throws what the disk says. */
   save(): void {
+    const { values, noteKept } = this.#changes();
+    if (values.size > 0) this.#spool.save(values);
+    noteKept();
+    const done = Math.min(...this.#desks.map(({ runner }) => settledId(runner.cursor)));
+    if (done <= this.#releasedId) return;
+    this.#spool.release(done);
+    this.#releasedId = done;
+  }
+
+  /** The values that have changed, and what to call once they are on the disk. */
+  #changes(): { readonly values: ReadonlyMap<string, string>; noteKept(): void } {
     const values = new Map<string, string>();
-    const saved = new Map<Desk, string>();
     const isDamaged = this.#spool.isDamaged;
+    const states = new Map<Desk, string>();
     for (const desk of this.#desks) {
       if (isDamaged && this.#isIdle(desk)) this.#settleDamage(desk);
       const { id, index } = desk.runner.cursor;
@@ -82,17 +93,15 @@ export class TargetDesk {
       values.set(`${prefix}cursor`, `${id}:${index}`);
       values.set(`${prefix}base`, String(desk.base));
       for (const [name, value] of figures) values.set(`${prefix}counter/${name}`, String(value));
-      saved.set(desk, state);
+      states.set(desk, state);
     }
-    if (values.size > 0) this.#spool.save(values);
-    for (const [desk, state] of saved) desk.saved = state;
-    const done = Math.min(...this.#desks.map(({ runner }) => settledId(runner.cursor)));
-    if (done <= this.#releasedId) return;
-    this.#spool.release(done);
-    this.#releasedId = done;
+    const noteKept = () => {
+      for (const [desk, state] of states) desk.saved = state;
+    };
+    return { values, noteKept };
   }
 
-  /** Drops the oldest contents while the spool is over its limit; target name to messages lost. */
+  /** Drops the oldest contents while the spool is over its limit; target name to messages lost. Throws as save(). */
   bound(): Map<string, number> {
     return this.#drop("overflow", () => this.#spool.overflow());
   }
@@ -113,7 +122,10 @@ export class TargetDesk {
           losses.set(target.name, (losses.get(target.name) ?? 0) + lost);
         }
       }
-      this.#spool.release(entries.at(-1)?.id ?? 0);
+      // In one transaction with the books, so that no crash can make a message vanish from both.
+      const { values, noteKept } = this.#changes();
+      this.#spool.release(entries.at(-1)?.id ?? 0, values);
+      noteKept();
     }
     return losses;
   }

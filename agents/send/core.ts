@@ -4,7 +4,7 @@ import { Counters } from "../../shared/counters.ts";
 import { decodeContent } from "../../shared/framing/content.ts";
 import { BlockEncoder } from "../../shared/framing/encoder.ts";
 import { encodeHeartbeat } from "../../shared/framing/heartbeat.ts";
-import type { Message } from "../../shared/message.ts";
+import type { Message, Qos } from "../../shared/message.ts";
 import type { Moment } from "../../shared/moment.ts";
 import { matchTopic } from "../../shared/mqtt/topic.ts";
 import type { BlockLog, Durability } from "../../shared/store/block-log.ts";
@@ -91,6 +91,7 @@ export class SendCore {
       queues: paths,
       priorities: options.priorities.map(({ stream }) => stream),
       compress: options.compress,
+      blockBytes: options.blockBytes,
       onLost: (losses) => {
         for (const [reason, messages] of losses) {
           this.counters.add(`link/lost/${reason}`, messages);
@@ -130,9 +131,10 @@ export class SendCore {
     reason: LossReason,
     topic: string,
     payloadBytes: number,
+    qos: Qos,
     onSettled: () => void,
   ): void {
-    this.#intake.refuse(source, reason, topic, payloadBytes, onSettled);
+    this.#intake.refuse(source, reason, topic, payloadBytes, qos, onSettled);
   }
 
   /** Keeps what was accepted, and settles it. False when the journal did not take it. */

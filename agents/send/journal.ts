@@ -117,11 +117,16 @@ export class Journal {
     return new Map([...this.#log.values("counter.")].map(([name, value]) => [name, Number(value)]));
   }
 
-  /** True when contents of `bytes` fit, after deleting the oldest that were sent. Throws what the log throws. */
-  hasRoom(bytes: number): boolean {
+  /**
+   * True when contents of `bytes` fit, after deleting the oldest that were sent. Throws what the log throws. What was sent,
+   * and the counters that go with it, are kept in the same transaction: or after a crash the deleted ones would seem to
+   * be unsent, and lost.
+   */
+  hasRoom(bytes: number, counters: ReadonlyMap<string, number>): boolean {
     if (this.#log.bytes + bytes <= this.#options.bytesMax) return true;
     const firstUnsent = this.#firstUnsent();
     this.#log.write(() => {
+      this.#saveValues(counters);
       while (this.#log.bytes + bytes > this.#options.bytesMax) {
         const last = this.#log.oldest(ROWS, firstUnsent);
         if (last === undefined) return;

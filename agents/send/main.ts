@@ -9,9 +9,13 @@ import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
+import { inspectPath } from "../../shared/inspect/inspect.ts";
+import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
+import { pump } from "../../shared/inspect/pump.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
+import { prepareInspect } from "./inspect-command.ts";
 import { askReplay } from "./replay-command.ts";
 import { SendAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type SendStatus } from "./status.ts";
@@ -57,16 +61,26 @@ const TABLE: CommandTable = {
         { name: "until", value: "TIME", summary: "What was accepted until then (now unless given)" },
       ],
     },
+    INSPECT_COMMAND,
   ],
 };
 
 /** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
-function reloadKeys(file: string, agent: SendAgent, log: Logger): void {
+function reloadKeys(file: string, running: SendConfig, agent: SendAgent, log: Logger): void {
   const loaded = loadSendConfig(file, process.env, { expiredCertificates: "allow" });
   if (!loaded.ok) {
     log.error(
       { faults: loaded.faults.length },
       `cannot read the keys again: ${formatFaults(loaded.faults).trim()}`,
+    );
+    return;
+  }
+  const { sealing } = loaded.config.link;
+  if (sealing !== running.link.sealing) {
+    const allowed = `must be "${running.link.sealing}" until the agent is started again`;
+    log.error(
+      { faults: 1 },
+      `cannot read the keys again: ${file}: link.sealing: is "${sealing}", ${allowed}`,
     );
     return;
   }
@@ -95,7 +109,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
-    process.on("SIGHUP", () => reloadKeys(file, agent, log));
+    process.on("SIGHUP", () => reloadKeys(file, config, agent, log));
     const signal = await waitForSignal();
     log.info(
       { signal, graceSeconds: config.stop.graceSeconds },
@@ -124,6 +138,7 @@ async function main(): Promise<ExitStatus> {
     print(result.stdout);
     return result.status;
   }
+  if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadSendConfig(line.values.config ?? "", process.env, {
     expiredCertificates: isRun ? "allow" : "refuse",
@@ -151,6 +166,18 @@ async function replay(config: SendConfig, values: CommandValues): Promise<ExitSt
   process.stderr.write(result.stderr);
   print(result.stdout);
   return result.status;
+}
+
+async function inspect(values: CommandValues): Promise<ExitStatus> {
+  const options = prepareInspect(values, process.env);
+  if ("status" in options) {
+    process.stderr.write(options.stderr);
+    return options.status;
+  }
+  const fault = await pump(inspectPath(values.path ?? "", options), process.stdout);
+  if (fault === undefined) return EXIT.ok;
+  process.stderr.write(`${fault}\n`);
+  return EXIT.failed;
 }
 
 async function showStatus(config: SendConfig, values: CommandValues): Promise<ExitStatus> {

@@ -21,8 +21,11 @@ export async function askReplay(
   const directory = replayDirectory(journalDirectory);
   let sequences = 0;
   let missing = 0;
-  for (const [index, request] of requests.entries()) {
-    const answer = await askAgent<ReplayResult>(directory, `${name}-${index}`, request);
+  // All at once: the agent looks for requests once a second and answers all that it finds.
+  const answers = requests.map((request, index) =>
+    askAgent<ReplayResult>(directory, `${name}-${index}`, request),
+  );
+  for (const answer of await Promise.all(answers)) {
     if (answer === undefined) {
       return fail(
         EXIT.failed,

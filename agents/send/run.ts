@@ -20,6 +20,8 @@ const SAVE_MS = 1000;
 const RETRY_JOURNAL_MS = 250;
 /** Repeats and stalled paths are looked after this often when nothing else happens. */
 const IDLE_PUMP_MS = 50;
+/** How long the last heartbeat may take to leave. */
+const FAREWELL_MS = 1000;
 const REFUSAL_LOG_MS = 10_000;
 
 export type Rim = {
@@ -47,11 +49,12 @@ export class SendAgent {
   #stopping = false;
   #problem: string | undefined;
   #readFault: string | undefined;
-  #saveFault = false;
+  /** What keeps cursors and counters from the disk: it ends by itself, whether or not messages come. */
+  #saveProblem: string | undefined;
 
   /** Throws an Error with a sentence for a person when the journal or a path cannot be opened. */
   static async start(config: SendConfig, rim: Rim): Promise<SendAgent> {
-    const paths = await openPaths(config.link, rim.log, rim.steady);
+    const paths = await openPaths(config.link, rim);
     const agent = new SendAgent(config, rim, paths);
     agent.#start();
     return agent;
@@ -96,6 +99,7 @@ export class SendAgent {
     });
     this.#replays = openReplayDesk(directory, this.#core, rim.log);
     const { journal } = this.#core;
+    for (const path of paths) path.begin(journal.epoch);
     const names = {
       journal: hex(journal.journalId),
       epoch: hex(journal.epoch),
@@ -144,8 +148,12 @@ export class SendAgent {
     ]);
     for (const timer of this.#timers) clearInterval(timer);
     this.#beat();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    for (const path of this.#paths) path.close();
+    const farewellMs = this.#rim.steady() + FAREWELL_MS;
+    const leaving = () =>
+      this.#paths.some(({ queue }) => !queue.empty && !queue.isStalled(this.#rim.steady()));
+    do await new Promise((resolve) => setTimeout(resolve, 20));
+    while (leaving() && this.#rim.steady() < farewellMs);
+    await Promise.all(this.#paths.map((path) => path.close()));
     this.#core.close();
     return idle;
   }
@@ -160,7 +168,7 @@ export class SendAgent {
     if (full && this.#problem === undefined) {
       clearTimeout(this.#linger);
       this.#linger = undefined;
-      this.#flush();
+      if (!this.#flush()) this.#linger = setTimeout(() => this.#endLinger(), RETRY_JOURNAL_MS);
     } else this.#linger ??= setTimeout(() => this.#endLinger(), lingerMs);
   }
 
@@ -198,11 +206,13 @@ export class SendAgent {
     this.#replays.look();
     try {
       this.#core.save(this.#rim.clock());
-      if (this.#saveFault) this.#noteBlocked(undefined);
-      this.#saveFault = false;
+      if (this.#saveProblem !== undefined) this.#rim.log.info("the journal keeps its counters again");
+      this.#saveProblem = undefined;
     } catch (error) {
-      this.#saveFault = true;
-      this.#noteBlocked(error instanceof Error ? error.message : String(error));
+      const why = error instanceof Error ? error.message : String(error);
+      if (why !== this.#saveProblem)
+        this.#rim.log.error({ why }, `cannot keep the journal's counters: ${why}`);
+      this.#saveProblem = why;
     }
   }
 
@@ -215,7 +225,7 @@ export class SendAgent {
   }
 
   #logLoss(source: string, reason: string, topic: string, payloadBytes: number): void {
-    const alike = this.#limiter.allow(`${source} ${reason}`, this.#rim.steady());
+    const alike = this.#limiter.allow(`${source} ${reason} ${topic}`, this.#rim.steady());
     if (alike === undefined) return;
     const figures = { source, reason, topic: topic.slice(0, 256), payloadBytes, alike };
     this.#rim.log.warn(figures, `message refused: ${reason}`);
@@ -233,7 +243,7 @@ export class SendAgent {
       linkId: this.#config.link.id,
       startedMs: this.#startedMs,
       stopping: this.#stopping,
-      problem: this.#problem ?? this.#readFault,
+      problem: this.#problem ?? this.#saveProblem ?? this.#readFault,
       journalId: hex(journal.journalId),
       epoch: hex(journal.epoch),
       journalBytes: journal.bytes,

@@ -70,8 +70,11 @@ serve({
     const credit = Buffer.alloc(4);
     const port = await findFreeUdpPort();
     const socket = await openUdpReceiver(
-      { host: "127.0.0.1", port },
-      LINK.receiveBufferBytes,
+      {
+        address: { host: "127.0.0.1", port },
+        interface: undefined,
+        receiveBufferBytes: LINK.receiveBufferBytes,
+      },
       (datagram) => {
         take(datagram);
         lastUs = readMicroseconds();
@@ -83,6 +86,7 @@ serve({
     );
     const { port: creditPort } = listenWire((wire) => {
       credits = wire;
+      wire.write(Buffer.alloc(4));
       return { data: () => {}, drained: () => {}, closed: () => {} };
     });
     return { port, creditPort, receiveBufferBytes: socket.receiveBufferBytes };

@@ -26,7 +26,8 @@ export function findProgram(agent: AgentName): string {
 
 /** Runs a command to its end, e.g. runProgram("send", ["check", "--config", path]). */
 export function runProgram(agent: AgentName, args: readonly string[], options: SpawnWishes = {}): Finished {
-  const run = spawnSync(findProgram(agent), [...args], {
+  const [program = "", ...rest] = [...(options.before ?? []), findProgram(agent), ...args];
+  const run = spawnSync(program, rest, {
     cwd: options.directory,
     env: { ...process.env, ...options.env },
     encoding: "utf8",
@@ -59,7 +60,7 @@ export function startAgent(agent: AgentName, configFile: string, wishes: SpawnWi
     detached: wishes.detached ?? false,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  return new Agent(agent, child);
+  return new Agent(agent, child, (wishes.before ?? []).length > 0);
 }
 
 export class Agent {
@@ -72,6 +73,7 @@ export class Agent {
   constructor(
     readonly agent: AgentName,
     private readonly child: ChildProcess,
+    private readonly isWrapped = false,
   ) {
     child.on("error", (error) => {
       this.#failure = error;
@@ -149,6 +151,11 @@ export class Agent {
     return this.exitStatus;
   }
 
+  /** Asks it to read its keys again (SIGHUP). */
+  reload(): void {
+    this.#signal("SIGHUP");
+  }
+
   /** As a power cut would. */
   async kill(): Promise<void> {
     await this.stop("SIGKILL");
@@ -168,10 +175,11 @@ export class Agent {
     await this.kill();
   }
 
-  // What stands before the program may be its parent (strace), which would be gone without it.
-  #signal(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): void {
+  // What stands before the program may be its parent (strace), which would be gone without it. Without one, a child is the
+  // program's own.
+  #signal(signal: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP"): void {
     if (this.hasEnded) return;
-    const [child] = readChildren(this.pid);
+    const [child] = this.isWrapped ? readChildren(this.pid) : [];
     if (child === undefined) this.child.kill(signal);
     else process.kill(child, signal);
   }

@@ -14,7 +14,7 @@ import { Assembly } from "./assembly.ts";
 import type { Filled } from "./gaps.ts";
 import { type Delivery, type Gap, StreamOrder } from "./order.ts";
 import { type Joined, PartJoiner } from "./parts.ts";
-import { KeyRing, type LinkState, STREAMS_MAX } from "./session.ts";
+import { KeyRing, type LinkState, RETIRED_MAX, STREAMS_MAX } from "./session.ts";
 
 export type ReceiverOptions = {
   readonly linkId: string;
@@ -35,7 +35,8 @@ export type ReceiverOutput = {
   /** Sequences `range.first` up to `range.end` of the content were in an open gap, and are here after all. */
   recover(stream: number, joined: Joined, range: Filled): void;
   gap(stream: number, gap: Gap, reason: GapReason): void;
-  heartbeat(heartbeat: Heartbeat): void;
+  /** `block` is the number of its block in this epoch. */
+  heartbeat(heartbeat: Heartbeat, block: number): void;
   /** A sender's journal that was not known; `retired` is the one it replaces. */
   journalChanged(journalId: bigint, retired: bigint | undefined): void;
   /** The sender was started again, on the same journal. */
@@ -45,6 +46,14 @@ export type ReceiverOutput = {
   refused(reason: Refusal, path: number, count: number): void;
 };
 
+/**
+ * An unfinished block that the link has moved past gives up when it has got no symbol for so long, parts that would fill a
+ * gap when they have got no other. Longer than any patience: what comes late still fills a gap, a slow path takes seconds
+ * for a symbol and minutes for a part, and memory has bounds of its own.
+ */
+const SYMBOL_WAIT_MS = 60_000;
+const PART_WAIT_MS = 600_000;
+
 type Stream = { readonly order: StreamOrder; parts: PartJoiner };
 
 export class Receiver {
@@ -52,9 +61,10 @@ export class Receiver {
   readonly #output: ReceiverOutput;
   readonly #state: LinkState;
   readonly #keys: KeyRing;
-  readonly #codec = new FecCodec();
+  readonly #codec = FecCodec.shared();
   readonly #streams = new Map<number, Stream>();
   #assemblies: Record<number, Assembly>;
+  #heartbeatBlock = 0;
   /** The header read last. */
   #last: Header | undefined;
 
@@ -94,16 +104,18 @@ export class Receiver {
 
   /** To be called every few milliseconds: gives up what has waited too long. */
   tick(nowMs: number): void {
-    const before = nowMs - this.#options.patienceMs;
-    for (const assembly of Object.values(this.#assemblies)) assembly.evictOlderThan(before);
+    for (const assembly of Object.values(this.#assemblies)) assembly.evictPassed(nowMs, SYMBOL_WAIT_MS);
     for (const [number, stream] of this.#streams) {
       stream.order.tick(nowMs);
       const { expected } = stream.order;
-      const isWanted = (first: number, end: number) =>
-        end > expected || this.#state.gaps.wants(number, first, end);
-      const evicted = stream.parts.evict(before, isWanted);
-      if (evicted > 0) this.#output.refused("part-evicted", -1, evicted);
+      const judge = (first: number, end: number) =>
+        end > expected ? "awaited" : this.#state.gaps.wants(number, first, end) ? "late" : "over";
+      this.#noteEvictedParts(stream.parts.evict(nowMs - PART_WAIT_MS, judge));
     }
+  }
+
+  #noteEvictedParts(contents: number): void {
+    if (contents > 0) this.#output.refused("part-evicted", -1, contents);
   }
 
   #take(datagram: Buffer, nowMs: number): Refusal | undefined {
@@ -124,7 +136,7 @@ export class Receiver {
     const block = this.#assemblies[header.kind]?.add(header, symbol, nowMs);
     if (block === undefined || typeof block === "string") return block;
     return header.kind === KIND_HEARTBEAT
-      ? this.#takeHeartbeat(block.bytes, nowMs)
+      ? this.#takeHeartbeat(header.block, block.bytes, nowMs)
       : this.#takeMessages(block.stream, block.bytes, nowMs);
   }
 
@@ -135,14 +147,16 @@ export class Receiver {
     const end = block.first + block.count;
     const isWanted = end > stream.order.expected || this.#state.gaps.wants(number, block.first, end);
     if (!isWanted) return "sequence-delivered";
-    const joined = stream.parts.add(block, nowMs);
+    const joined = stream.parts.add(block, nowMs, (contents) => this.#noteEvictedParts(contents));
     if (joined === undefined || typeof joined === "string") return joined;
     const recovered = this.#state.gaps.fill(number, joined.first, end);
     for (const range of recovered) this.#output.recover(number, joined, range);
     return stream.order.add(joined, nowMs) || recovered.length > 0 ? undefined : "sequence-delivered";
   }
 
-  #takeHeartbeat(bytes: Uint8Array, nowMs: number): Refusal | undefined {
+  #takeHeartbeat(number: number, bytes: Uint8Array, nowMs: number): Refusal | undefined {
+    // One that was longer on its way than its successor has nothing new to say.
+    if (number < this.#heartbeatBlock) return "surplus";
     const block = decodeBlock(bytes);
     const whole =
       block !== undefined && !block.compressed && block.parts === 1 && block.first === 0 && block.count === 1;
@@ -150,7 +164,8 @@ export class Receiver {
     if (heartbeat === undefined) return "heartbeat-malformed";
     if (heartbeat.streams.some((entry) => entry.stream >= STREAMS_MAX)) return "heartbeat-malformed";
     for (const entry of heartbeat.streams) this.#stream(entry.stream).order.noteSent(entry.sent, nowMs);
-    this.#output.heartbeat(heartbeat);
+    this.#heartbeatBlock = number;
+    this.#output.heartbeat(heartbeat, number);
     return undefined;
   }
 
@@ -167,6 +182,7 @@ export class Receiver {
   /** Follows a new run. The datagram that names it was authenticated with a live key. */
   #adopt(header: Header): void {
     const state = this.#state;
+    this.#heartbeatBlock = 0;
     this.#assemblies = this.#newAssemblies();
     if (header.journalId === state.journalId) {
       state.epoch = header.epoch;
@@ -176,13 +192,22 @@ export class Receiver {
     }
     for (const stream of this.#streams.values()) stream.order.flush();
     const retired = state.journalId;
-    if (retired !== undefined) state.retired.add(retired);
+    if (retired !== undefined) this.#retire(retired);
     state.journalId = header.journalId;
     state.epoch = header.epoch;
     state.expected.clear();
     state.gaps.clear();
     this.#streams.clear();
     this.#output.journalChanged(header.journalId, retired);
+  }
+
+  #retire(journalId: bigint): void {
+    const { retired } = this.#state;
+    retired.add(journalId);
+    for (const oldest of retired) {
+      if (retired.size <= RETIRED_MAX) return;
+      retired.delete(oldest);
+    }
   }
 
   #stream(number: number): Stream {

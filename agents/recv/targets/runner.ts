@@ -27,7 +27,15 @@ export type RunnerRim = {
   later(work: () => void): void;
 };
 
-type Flight = { readonly id: number; readonly index: number; done: boolean };
+type Flight = {
+  readonly id: number;
+  readonly index: number;
+  /** Messages that it stands for: none at the end of a content, all of one that the disk altered. */
+  readonly messages: number;
+  done: boolean;
+  /** What became of it: booked when the cursor passes, so that cursor and counters agree after any crash. */
+  outcome: TargetOutcome | undefined;
+};
 export type Cursor = { readonly id: number; readonly index: number };
 
 /** Messages handled before other work gets its turn. */
@@ -80,19 +88,30 @@ export class TargetRunner {
     });
   }
 
-  /** Contents up to `id` are gone: moves on, and says how many messages of `entry` it had not settled. */
+  /** A content is gone from the spool: moves on, and says how many of its messages have no other outcome. */
   dropped(entry: SpoolEntry): number {
     if (this.#cursor.id > entry.id || (this.#cursor.id === entry.id && this.#cursor.index === 0)) return 0;
     const settled = this.#cursor.id === entry.id ? this.#cursor.index : 0;
-    const lost = entry.messages.length + entry.corrupt - settled;
+    let lost = entry.messages.length + entry.corrupt - settled;
+    const flights = this.#flights.slice(this.#head);
+    for (const flight of flights) {
+      if (flight.id > entry.id) continue;
+      if (flight.done && flight.outcome !== undefined) {
+        this.#counters.add(flight.outcome, flight.messages);
+        lost -= flight.messages;
+      }
+      flight.done = true;
+    }
     this.#cursor = { id: entry.id, index: 0 };
-    this.#flights = this.#flights.slice(this.#head).filter((flight) => flight.id > entry.id);
+    this.#flights = flights.filter((flight) => flight.id > entry.id);
     this.#head = 0;
+    this.#advance();
     if (this.#readId < entry.id) {
       this.#readId = entry.id;
       this.#entries = [];
       this.#entryAt = 0;
     }
+    this.wake();
     return lost;
   }
 
@@ -115,25 +134,23 @@ export class TargetRunner {
     const message = entry.messages[this.#index];
     if (message === undefined) {
       // The content's end: settled when all before it is.
-      if (entry.corrupt > 0) this.#counters.add("lost/corrupt", entry.corrupt);
-      this.#settle(this.#launch(entry.id, 0));
+      const corrupt = Math.max(0, entry.corrupt - this.#index);
+      this.#settle(this.#launch(entry.id, 0, corrupt), corrupt > 0 ? "lost/corrupt" : undefined);
       this.#readId = entry.id;
       this.#entryAt++;
       return true;
     }
-    const flight = this.#launch(entry.id, ++this.#index);
+    const flight = this.#launch(entry.id, ++this.#index, 1);
     const nowMs = this.#rim.clock();
     const ageMs = Math.max(0, nowMs - (message.acceptedMs + entry.clockDifferenceMs));
     const judgement = this.#link.judge(message, ageMs);
     if ("outcome" in judgement) {
-      this.#counters.add(judgement.outcome);
-      this.#settle(flight);
+      this.#settle(flight, judgement.outcome);
       return true;
     }
     this.#link.publish(judgement.publish, (outcome) => {
       if (flight.done) return;
-      if (!this.#gone(flight)) this.#counters.add(outcome);
-      this.#settle(flight);
+      this.#settle(flight, outcome);
       this.wake();
     });
     return true;
@@ -147,21 +164,23 @@ export class TargetRunner {
     return this.#entries[this.#entryAt];
   }
 
-  #launch(id: number, index: number): Flight {
-    const flight = { id, index, done: false };
+  #launch(id: number, index: number, messages: number): Flight {
+    const flight = { id, index, messages, done: false, outcome: undefined };
     this.#flights.push(flight);
     return flight;
   }
 
-  /** True when the flight was booked as lost meanwhile, because its content was dropped. */
-  #gone(flight: Flight): boolean {
-    return flight.id < this.#cursor.id || (flight.id === this.#cursor.id && this.#cursor.index === 0);
+  #settle(flight: Flight, outcome: TargetOutcome | undefined): void {
+    flight.done = true;
+    flight.outcome = outcome;
+    this.#advance();
   }
 
-  #settle(flight: Flight): void {
-    flight.done = true;
+  /** Moves the cursor past all that is done, and books it. */
+  #advance(): void {
     for (let first = this.#flights[this.#head]; first?.done; first = this.#flights[this.#head]) {
       this.#cursor = { id: first.id, index: first.index };
+      if (first.outcome !== undefined) this.#counters.add(first.outcome, first.messages);
       this.#head++;
     }
     if (this.#head < 1024 && this.#head < this.#flights.length) return;
