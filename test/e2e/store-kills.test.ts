@@ -19,6 +19,8 @@ const BATCH = 250;
 /** What may come a second time after one kill: docs/storage.md. */
 const AGAIN_MAX = 600;
 const DEADLINE_MS = 60_000 + KILLS * 6_000;
+/** A broker that saves on every change is slow, on a machine with other work slower still. */
+const SETTLE_MS = 120_000;
 /** A broker that forgets more than that is no witness. */
 const FORGOTTEN_MAX = 20;
 /** Mosquitto writes its sessions on every change, or a killed one would forget what it has acknowledged. */
@@ -120,7 +122,7 @@ class Theatre {
     let last = "";
     return await waitFor(
       "nothing to be under way",
-      30_000,
+      SETTLE_MS,
       async () => {
         const recv = await this.recv.readStatus<RecvStatus>();
         const send = await this.send.readStatus<SendStatus>();
