@@ -134,14 +134,16 @@ export class Spool {
     });
   }
 
-  /** Deletes what every target is done with. */
-  release(id: number): void {
-    this.#log.write(() => this.#log.deleteTo(id));
+  /** Deletes what no target needs: the contents from `firstId` to `lastId`, both included, of each range. */
+  release(ranges: readonly (readonly [firstId: number, lastId: number])[]): void {
+    this.#log.write(() => {
+      for (const [firstId, lastId] of ranges) this.#log.deleteBetween(firstId, lastId);
+    });
   }
 
-  /** When over the limit: the oldest contents, to be booked as lost and then released. */
-  overflow(): SpoolEntry[] {
-    return this.#log.bytes > this.#bytesMax ? this.read(0) : [];
+  /** True while it holds more than its limit. */
+  get isOver(): boolean {
+    return this.#log.bytes > this.#bytesMax;
   }
 
   close(): void {

@@ -61,6 +61,8 @@ export type BlockLog = {
   oldest(limit: number, beforeId: number): number | undefined;
   /** Deletes the rows up to and including `id`. Only inside write(). */
   deleteTo(id: number): void;
+  /** Deletes the rows from `firstId` to `lastId`, both included. Only inside write(). */
+  deleteBetween(firstId: number, lastId: number): void;
   value(name: string): string | undefined;
   /** All values whose name begins with `prefix`, without the prefix. */
   values(prefix: string): Map<string, string>;
@@ -284,9 +286,14 @@ class SqliteLog implements BlockLog {
   }
 
   deleteTo(id: number): void {
-    const gone = this.#number("SELECT sum(length(content)) AS n FROM block WHERE id <= ?", id);
+    this.deleteBetween(0, id);
+  }
+
+  deleteBetween(firstId: number, lastId: number): void {
+    const sum = "SELECT sum(length(content)) AS n FROM block WHERE id BETWEEN ? AND ?";
+    const gone = this.#number(sum, firstId, lastId);
     if (gone === undefined) return;
-    this.#db.query("DELETE FROM block WHERE id <= ?").run(id);
+    this.#db.query("DELETE FROM block WHERE id BETWEEN ? AND ?").run(firstId, lastId);
     this.#bytes -= gone;
   }
 

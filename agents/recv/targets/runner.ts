@@ -1,23 +1,33 @@
-// Carries one target from its cursor in the spool to its broker: at its own pace, in order, with a window of
-// unacknowledged messages. One runner never waits for another. What it does not forward it books under a name.
+// Carries one target from its cursors in the spool to its broker: at its own pace, in the order of its plan, with a
+// window of unacknowledged messages. One runner never waits for another. What it does not forward it books under a name.
 import type { Counters } from "../../../shared/counters.ts";
 import type { Message } from "../../../shared/message.ts";
 import type { Spool, SpoolEntry } from "../spool.ts";
+import type { Lane } from "./lane.ts";
+import { Lanes } from "./lanes.ts";
+import { Pace } from "./pace.ts";
+import { PLAIN_PLAN, type TargetPlan } from "./plan.ts";
 
 /** Why a target loses or filters a message. */
 export type TargetOutcome = "forwarded" | `filtered/${string}` | `lost/${string}`;
 
-/** A message as this target is to publish it, or what becomes of it instead. */
-export type Judgement = { readonly publish: Message } | { readonly outcome: TargetOutcome };
+/** A message as this target is to publish it, or what becomes of it instead; `detail` is for people. */
+export type Judgement =
+  | { readonly publish: Message }
+  | { readonly outcome: TargetOutcome; readonly detail?: string };
 
 /** The rim of a target: a connection that publishes. One file per type implements it. */
 export type TargetLink = {
   /** Messages that may be unacknowledged now; 0 while not connected. */
   readonly window: number;
+  /** Times it has connected. */
+  readonly connections: number;
+  /** PLAIN_PLAN when absent. */
+  readonly plan?: TargetPlan;
   /** Applies the target's rules. `ageMs` is the time since the message was accepted in the plant. */
   judge(message: Message, ageMs: number): Judgement;
-  /** Publishes; `onSettled` is called once, with what became of it. */
-  publish(message: Message, onSettled: (outcome: TargetOutcome) => void): void;
+  /** Publishes; `onSettled` is called once, with what became of it, and with words for people when it was refused. */
+  publish(message: Message, onSettled: (outcome: TargetOutcome, detail?: string) => void): void;
 };
 
 export type RunnerRim = {
@@ -27,47 +37,71 @@ export type RunnerRim = {
   later(work: () => void): void;
 };
 
-type Flight = { readonly id: number; readonly index: number; done: boolean };
-export type Cursor = { readonly id: number; readonly index: number };
+/** A message as it came, with the difference of the clocks at that time. */
+export type Held = { readonly message: Message; readonly clockDifferenceMs: number };
+
+/** What else there is to publish, before all other: letters that somebody wants sent again. And where letters go. */
+export type Letters = {
+  /** Called for each message that is lost, with the reason as the ledger has it. */
+  bury(reason: string, detail: string, held: Held): void;
+  readonly hasNext: boolean;
+  /** Takes the next one; `settle` is to be called with what became of it. */
+  next(): (Held & { settle(outcome: TargetOutcome, detail: string): void }) | undefined;
+};
 
 /** Messages handled before other work gets its turn. */
 const SLICE_MESSAGES = 512;
+const HOUR_MS = 3_600_000;
 
 export class TargetRunner {
-  readonly #spool: Spool;
   readonly #link: TargetLink;
+  readonly #plan: TargetPlan;
   readonly #counters: Counters;
   readonly #rim: RunnerRim;
-  #cursor: Cursor;
-  #flights: Flight[] = [];
-  #head = 0;
-  #entries: SpoolEntry[] = [];
-  #entryAt = 0;
-  /** Messages of content `#indexOf` that were handled already. */
-  #index: number;
-  #indexOf: number;
-  #readId: number;
+  readonly #letters: Letters | undefined;
+  readonly #lanes: Lanes;
+  readonly #pace: Pace;
+  readonly #retentionMs: number;
+  #connections: number;
+  #lettersInFlight = 0;
   #scheduled = false;
 
-  /** `cursor`: everything before message `index` of content `id` is settled. */
-  constructor(spool: Spool, link: TargetLink, counters: Counters, cursor: Cursor, rim: RunnerRim) {
-    this.#spool = spool;
+  /** `cursors` is what `cursors` of an earlier run was; undefined for a target that is new. */
+  constructor(
+    spool: Spool,
+    link: TargetLink,
+    counters: Counters,
+    cursors: string | undefined,
+    rim: RunnerRim,
+    letters?: Letters,
+  ) {
     this.#link = link;
+    this.#plan = link.plan ?? PLAIN_PLAN;
     this.#counters = counters;
     this.#rim = rim;
-    this.#cursor = cursor;
-    this.#index = cursor.index;
-    this.#indexOf = cursor.id;
-    this.#readId = cursor.index > 0 ? cursor.id - 1 : cursor.id;
+    this.#letters = letters;
+    this.#lanes = new Lanes(spool, cursors);
+    this.#pace = new Pace(this.#plan.drainPerSecond);
+    this.#retentionMs = this.#plan.retentionHours * HOUR_MS || Number.POSITIVE_INFINITY;
+    this.#connections = link.connections;
   }
 
-  /** Everything before it is settled: message `index` of content `id`, or all of content `id` when index is 0. */
-  get cursor(): Cursor {
-    return this.#cursor;
+  /** Where it is, as text. */
+  get cursors(): string {
+    return this.#lanes.format();
+  }
+
+  /** The contents that it needs, as ranges in ascending order, both ends included; the last has no end. */
+  get needs(): (readonly [firstId: number, lastId: number])[] {
+    return this.#lanes.all.map(({ settledId, endId }) => [settledId + 1, endId]);
   }
 
   get inFlight(): number {
-    return this.#flights.length - this.#head;
+    return this.#lanes.inFlight + this.#lettersInFlight;
+  }
+
+  get isIdle(): boolean {
+    return this.inFlight === 0 && this.#letters?.hasNext !== true && this.#lanes.oldest === undefined;
   }
 
   /** There may be something to do: new contents, a connection, an acknowledgement. */
@@ -80,92 +114,112 @@ export class TargetRunner {
     });
   }
 
-  /** Contents up to `id` are gone: moves on, and says how many messages of `entry` it had not settled. */
+  /** To be called every few milliseconds, with a clock that only runs forward: for what waits for its time. */
+  tick(steadyMs: number): void {
+    this.#pace.tick(steadyMs);
+    if (this.#lanes.all.length > 1 || this.#retentionMs !== Number.POSITIVE_INFINITY) this.wake();
+  }
+
+  /** Contents up to this one are gone: moves on, and says how many of its messages it had not settled. */
   dropped(entry: SpoolEntry): number {
-    if (this.#cursor.id > entry.id || (this.#cursor.id === entry.id && this.#cursor.index === 0)) return 0;
-    const settled = this.#cursor.id === entry.id ? this.#cursor.index : 0;
-    const lost = entry.messages.length + entry.corrupt - settled;
-    this.#cursor = { id: entry.id, index: 0 };
-    this.#flights = this.#flights.slice(this.#head).filter((flight) => flight.id > entry.id);
-    this.#head = 0;
-    if (this.#readId < entry.id) {
-      this.#readId = entry.id;
-      this.#entries = [];
-      this.#entryAt = 0;
-    }
-    return lost;
+    return this.#lanes.drop(entry);
+  }
+
+  /** Gives up the newest content; undefined when it has none to give, else how many messages that were. */
+  giveUpNewest(): number | undefined {
+    return this.#lanes.giveUpNewest();
   }
 
   #pump(): void {
-    for (let left = SLICE_MESSAGES; left > 0; left--) {
-      if (this.inFlight >= this.#link.window) return;
-      if (!this.#step()) return;
+    if (this.#connections !== this.#link.connections) {
+      this.#connections = this.#link.connections;
+      // With neither of the two there is no backlog, only what comes next.
+      if (this.#plan.backlog === "newest-first" || this.#plan.drainPerSecond > 0) this.#lanes.setAside();
     }
-    this.wake();
+    let left = SLICE_MESSAGES;
+    while (left > 0 && this.#step()) left--;
+    this.#lanes.tidy();
+    if (left === 0) this.wake();
   }
 
-  /** Handles the next message; false when there is none. */
+  /** Handles the next message; false when there is none, or none that may go. */
   #step(): boolean {
-    const entry = this.#nextEntry();
-    if (entry === undefined) return false;
-    if (entry.id !== this.#indexOf) {
-      this.#indexOf = entry.id;
-      this.#index = 0;
-    }
-    const message = entry.messages[this.#index];
+    if (this.#retentionMs !== Number.POSITIVE_INFINITY && this.#dropAged()) return true;
+    if (this.inFlight >= this.#link.window) return false;
+    if (this.#letters?.hasNext) return this.#sendLetter(this.#letters);
+    const lane = this.#choose();
+    const next = lane?.peek();
+    if (lane === undefined || next === undefined) return false;
+    const { entry, message } = next;
     if (message === undefined) {
-      // The content's end: settled when all before it is.
       if (entry.corrupt > 0) this.#counters.add("lost/corrupt", entry.corrupt);
-      this.#settle(this.#launch(entry.id, 0));
-      this.#readId = entry.id;
-      this.#entryAt++;
+      lane.pass();
       return true;
     }
-    const flight = this.#launch(entry.id, ++this.#index);
-    const nowMs = this.#rim.clock();
-    const ageMs = Math.max(0, nowMs - (message.acceptedMs + entry.clockDifferenceMs));
-    const judgement = this.#link.judge(message, ageMs);
-    if ("outcome" in judgement) {
-      this.#counters.add(judgement.outcome);
-      this.#settle(flight);
-      return true;
-    }
-    this.#link.publish(judgement.publish, (outcome) => {
+    const flight = lane.take();
+    const { clockDifferenceMs } = entry;
+    this.#dispatch({ message, clockDifferenceMs }, lane !== this.#lanes.live, (outcome, detail) => {
       if (flight.done) return;
-      if (!this.#gone(flight)) this.#counters.add(outcome);
-      this.#settle(flight);
-      this.wake();
+      if (!lane.isGone(flight)) this.#book({ message, clockDifferenceMs }, outcome, detail);
+      lane.settle(flight);
     });
     return true;
   }
 
-  #nextEntry(): SpoolEntry | undefined {
-    if (this.#entryAt >= this.#entries.length) {
-      this.#entries = this.#spool.read(this.#readId);
-      this.#entryAt = 0;
+  /** The lane whose turn it is, with something to read. */
+  #choose(): Lane | undefined {
+    const { live, oldest } = this.#lanes;
+    if (this.#plan.backlog === "newest-first" && live.peek() !== undefined) return live;
+    return oldest === live || this.#pace.isOpen ? oldest : undefined;
+  }
+
+  #dispatch(
+    { message, clockDifferenceMs }: Held,
+    isBacklog: boolean,
+    onOutcome: (outcome: TargetOutcome, detail: string) => void,
+  ): void {
+    const ageMs = Math.max(0, this.#rim.clock() - (message.acceptedMs + clockDifferenceMs));
+    const judgement = this.#link.judge(message, ageMs);
+    if ("outcome" in judgement) {
+      onOutcome(judgement.outcome, judgement.detail ?? "");
+      return;
     }
-    return this.#entries[this.#entryAt];
+    if (isBacklog) this.#pace.take();
+    this.#link.publish(judgement.publish, (outcome, detail) => {
+      onOutcome(outcome, detail ?? "");
+      this.wake();
+    });
   }
 
-  #launch(id: number, index: number): Flight {
-    const flight = { id, index, done: false };
-    this.#flights.push(flight);
-    return flight;
+  #book(held: Held, outcome: TargetOutcome, detail: string): void {
+    this.#counters.add(outcome);
+    if (outcome.startsWith("lost/")) this.#letters?.bury(outcome.slice(5), detail, held);
   }
 
-  /** True when the flight was booked as lost meanwhile, because its content was dropped. */
-  #gone(flight: Flight): boolean {
-    return flight.id < this.#cursor.id || (flight.id === this.#cursor.id && this.#cursor.index === 0);
+  #sendLetter(letters: Letters): boolean {
+    const letter = letters.next();
+    if (letter === undefined) return true;
+    this.#lettersInFlight++;
+    let done = false;
+    this.#dispatch(letter, false, (outcome, detail) => {
+      if (done) return;
+      done = true;
+      this.#lettersInFlight--;
+      letter.settle(outcome, detail);
+    });
+    return true;
   }
 
-  #settle(flight: Flight): void {
-    flight.done = true;
-    for (let first = this.#flights[this.#head]; first?.done; first = this.#flights[this.#head]) {
-      this.#cursor = { id: first.id, index: first.index };
-      this.#head++;
-    }
-    if (this.#head < 1024 && this.#head < this.#flights.length) return;
-    this.#flights = this.#flights.slice(this.#head);
-    this.#head = 0;
+  /** Contents keep their age from their arrival here, all messages of one the same. */
+  #dropAged(): boolean {
+    const lane = this.#lanes.oldest;
+    const next = lane?.peek();
+    if (lane === undefined || next === undefined) return false;
+    const { entry, index } = next;
+    if (this.#rim.clock() - entry.arrivedMs <= this.#retentionMs) return false;
+    this.#counters.add("lost/age", entry.messages.length - index);
+    if (entry.corrupt > 0) this.#counters.add("lost/corrupt", entry.corrupt);
+    lane.pass();
+    return true;
   }
 }
