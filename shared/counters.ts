@@ -3,9 +3,11 @@
 
 export class Counters {
   readonly #values = new Map<string, number>();
+  readonly #changed = new Set<string>();
 
   add(name: string, count = 1): void {
     this.#values.set(name, (this.#values.get(name) ?? 0) + count);
+    this.#changed.add(name);
   }
 
   get(name: string): number {
@@ -15,6 +17,16 @@ export class Counters {
   /** Restores what an earlier run had counted. */
   set(name: string, value: number): void {
     this.#values.set(name, value);
+  }
+
+  /** Those that have changed since the last noteKept(): what a log still has to keep. */
+  changes(): ReadonlyMap<string, number> {
+    return new Map([...this.#changed].map((name) => [name, this.get(name)]));
+  }
+
+  /** What changes() gave is kept now. */
+  noteKept(): void {
+    this.#changed.clear();
   }
 
   entries(): ReadonlyMap<string, number> {

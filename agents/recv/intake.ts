@@ -105,9 +105,10 @@ export class SpoolIntake {
     if (!this.#dirty) return;
     this.#bound();
     const values = new Map(
-      [...this.#counters.entries()].map(([name, value]) => [`counter.${name}`, String(value)]),
+      [...this.#counters.changes()].map(([name, value]) => [`counter.${name}`, String(value)]),
     );
     this.#spool.append(this.#waiting, this.#state(), values, nowMs, clockDifferenceMs);
+    this.#counters.noteKept();
     this.#waiting = [];
     this.#waitingBytes = 0;
     this.#dirty = false;

@@ -171,11 +171,12 @@ export class SendCore {
 
   /** Keeps cursors and counters that no message has carried into the journal. Throws what the log throws. */
   save(): void {
-    this.journal.save(this.counters.entries());
+    this.journal.save(this.counters.changes());
+    this.counters.noteKept();
   }
 
   close(): void {
-    this.journal.close(this.counters.entries());
+    this.journal.close(this.counters.changes());
   }
 
   /** After a restart: what waits in the journal overtakes its like as if it had just been taken in. */

@@ -136,7 +136,8 @@ export class Intake {
     try {
       if (!this.#journal.hasRoom(this.#waitingBytes))
         return this.#block("it is full and nothing in it has been sent");
-      rows = this.#journal.append(this.#closed, this.#counters.entries(), nowMs);
+      rows = this.#journal.append(this.#closed, this.#counters.changes(), nowMs);
+      this.#counters.noteKept();
     } catch (error) {
       return this.#block(error instanceof Error ? error.message : String(error));
     }

@@ -199,7 +199,7 @@ export class Journal {
 
   /** Keeps what has changed since the last append(). Throws what the log throws. */
   save(counters: ReadonlyMap<string, number>): void {
-    if (!this.#dirty) return;
+    if (!this.#dirty && counters.size === 0) return;
     this.#log.write(() => this.#saveValues(counters));
     this.#dirty = false;
   }

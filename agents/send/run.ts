@@ -79,7 +79,7 @@ export class SendAgent {
     };
     const log = openBlockLog(directory, "journal.db", durability);
     this.#core = new SendCore(options, log, paths, this.#now(), () => rim.random64(), {
-      waiting: (full) => this.#scheduleFlush(full ? 0 : link.lingerMs),
+      waiting: (full) => this.#scheduleFlush(full, link.lingerMs),
       lost: (source, reason, topic, payloadBytes) => this.#logLoss(source, reason, topic, payloadBytes),
       blocked: (why) => this.#noteBlocked(why),
       skipped: (reason, messages) => this.#logSkip(reason, messages),
@@ -144,14 +144,14 @@ export class SendAgent {
     return { wallMs: this.#rim.clock(), steadyMs: this.#rim.steady() };
   }
 
-  #scheduleFlush(delayMs: number): void {
+  #scheduleFlush(full: boolean, lingerMs: number): void {
     if (this.#stopping) return;
     // What is full need not linger; what the journal refuses is tried again by the timer alone.
-    if (delayMs === 0 && this.#problem === undefined) {
+    if (full && this.#problem === undefined) {
       clearTimeout(this.#linger);
       this.#linger = undefined;
       this.#flush();
-    } else this.#linger ??= setTimeout(() => this.#endLinger(), delayMs);
+    } else this.#linger ??= setTimeout(() => this.#endLinger(), lingerMs);
   }
 
   #endLinger(): void {

@@ -148,7 +148,8 @@ export class EgressStream extends Duplex {
     }
     if (this.#boundary.takePingRequests() > 0) this.#isPingOpen = true;
     const bytes = chunks.length === 1 ? chunks[0]?.chunk : Buffer.concat(chunks.map(({ chunk }) => chunk));
-    this.#socket.write(bytes, done);
+    // A failed write only says that the socket is closed; why, its "error" event says.
+    this.#socket.write(bytes, () => done());
     this.#sink.onWritable();
   }
 

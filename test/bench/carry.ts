@@ -81,7 +81,7 @@ export class FailedRun extends Error {}
 
 /** Share of the machine that others may use in a run. */
 const FOREIGN_LOAD_MAX = 0.1;
-const TRIES = 4;
+const TRIES = 3;
 
 /** The first run that others left alone, or the least disturbed of a few. */
 export async function runUndisturbed<Result extends { readonly foreignLoad: number }>(

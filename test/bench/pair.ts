@@ -13,6 +13,7 @@ export type PairWishes = {
   readonly sourcePort: number;
   readonly targetPort: number;
   readonly qos: number;
+  /** Of the journal; the spool keeps its default. */
   readonly durability: Durability;
 };
 
@@ -71,7 +72,6 @@ type = "udp"
 address = "127.0.0.1:${linkPort}"
 [spool]
 directory = "spool"
-durability = "${durability}"
 `,
       ),
     };

@@ -43,13 +43,14 @@ export function formatResults(results: Results): string {
     ...results.throughput.flatMap(({ title, standings }) => [
       `\n### ${title}\n`,
       ...table(
-        ["way", "messages/s", "ratio", "CPU s per million messages", "peak memory MB"],
+        ["way", "messages/s", "ratio", "CPU s per million messages", "peak memory MB", "others used"],
         standings.map((standing) => [
           standing.name,
           show(standing.messagesPerSecond, 0),
           show(standing.ratio, 2),
           figures(standing.cpuSecondsPerMillion, 2),
           figures(standing.peakMegabytes, 0),
+          `${Math.round(standing.foreignLoadMost * 100)} %`,
         ]),
       ),
       ...failuresOf(standings),
@@ -57,14 +58,15 @@ export function formatResults(results: Results): string {
     ...results.latency.flatMap(({ title, standings }) => [
       `\n### ${title}\n`,
       ...table(
-        ["way", "p50 ms", "p99 ms", "p99.9 ms", "added p50 ms", "added p99 ms"],
-        standings.map(({ name, latencyMs }) => [
+        ["way", "p50 ms", "p99 ms", "p99.9 ms", "added p50 ms", "added p99 ms", "others used"],
+        standings.map(({ name, latencyMs, foreignLoadMost }) => [
           name,
           show(latencyMs.p50, 2),
           show(latencyMs.p99, 2),
           show(latencyMs.p999, 2),
           added(latencyMs.p50, standings[0]?.latencyMs.p50),
           added(latencyMs.p99, standings[0]?.latencyMs.p99),
+          `${Math.round(foreignLoadMost * 100)} %`,
         ]),
       ),
       ...failuresOf(standings),

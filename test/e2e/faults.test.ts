@@ -20,6 +20,7 @@ const NAMES = [
   "not-yet-valid",
   "wrong-name",
   "self-signed",
+  "expired-websocket",
   "no-certificate",
   "strange-certificate",
   "expired-certificate",
@@ -62,6 +63,7 @@ async function listFaults(
       ...servers.map((server) => ({ tls: { server, caFile } })),
       { tls: { server: made.server, caFile, requireCertificate: true } },
       { users: { somebody: "the right one" } },
+      { tls: { server: made.expiredServer, caFile }, websockets: true },
     ],
   });
   site.workspace.write("wrong", "a wrong one");
@@ -91,6 +93,10 @@ async function listFaults(
       says: /certificate is for other\.example, the profile calls it localhost; set tls\.server_name/,
     },
     "self-signed": { settings: { url: url("mqtts", 4), tls: trust }, says: /signed by itself/ },
+    "expired-websocket": {
+      settings: { url: url("wss", 7), tls: trust },
+      says: /certificate.* has expired; have it renewed/,
+    },
     "no-certificate": {
       settings: { url: url("mqtts", 5), tls: trust },
       says: /wants a client certificate; set tls\.cert_file/,

@@ -2,54 +2,12 @@
 // out of order, what was lost is told with its number, and nobody has to lend a hand.
 import { expect, test } from "bun:test";
 import type { Agent } from "../support/agents.ts";
-import type { Mosquitto } from "../support/mosquitto.ts";
-import { Collector, Publisher } from "../support/mqtt-clients.ts";
-import { findFirstDifference, firstArrivals, makePayloads } from "../support/payloads.ts";
+import { findFirstDifference, firstArrivals } from "../support/payloads.ts";
 import { requireTools } from "../support/requirements.ts";
 import { Site, waitUntilReady } from "../support/site.ts";
 import { type RecvStatus, type SendStatus, sum } from "../support/status.ts";
-import type { TomlTable } from "../support/toml.ts";
 import { waitFor } from "../support/wait.ts";
-
-const QUICK_TO_NOTICE = { link: { degraded_after_ms: 500, down_after_ms: 1000, patience_ms: 300 } };
-
-type Bench = { site: Site; plant: Mosquitto; business: Mosquitto; far: Collector; near: Publisher };
-
-function writeSend(site: Site, plant: Mosquitto, over: TomlTable = {}): void {
-  const source = { name: "line", url: `mqtt://127.0.0.1:${plant.port}`, topics: ["plant/#"] };
-  site.writeSend([source], { link: { heartbeat_ms: 200 }, ...over });
-}
-
-async function openBench(site: Site): Promise<Bench> {
-  const plant = await site.startBroker({ persistence: true });
-  const business = await site.startBroker({ persistence: true });
-  writeSend(site, plant);
-  site.writeRecv(QUICK_TO_NOTICE);
-  site.writeTarget("hq", { url: `mqtt://127.0.0.1:${business.port}` });
-  const far = site.use(await Collector.start({ door: business.port, session: "reader" }));
-  const near = site.use(await Publisher.start({ door: plant.port }));
-  return { site, plant, business, far, near };
-}
-
-function load(count: number) {
-  return makePayloads(count).map((payload) => ({ topic: "plant/x", payload, options: { qos: 1 as const } }));
-}
-
-const payloadsOf = (far: Collector) => far.messages.map(({ payload }) => payload);
-const numbersOf = (far: Collector) => firstArrivals(payloadsOf(far)).map((payload) => payload.readUInt32BE());
-
-/** Waits until every number has come at least once. */
-async function waitForAll(far: Collector, count: number, explain: () => string): Promise<void> {
-  await far.waitForCount(count, undefined, explain);
-  for (let seen = 0; seen < count; seen = numbersOf(far).length) {
-    const more = far.messages.length + count - numbersOf(far).length;
-    await far.waitForCount(
-      more,
-      undefined,
-      () => `${numbersOf(far).length} of ${count} numbers\n${explain()}`,
-    );
-  }
-}
+import { load, numbersOf, openBench, payloadsOf, waitForAll, writeSend } from "./restart-bench.ts";
 
 requireTools(["mosquitto"])("a restart", () => {
   test("of a sender that was killed under load loses nothing that it had acknowledged", async () => {
@@ -187,60 +145,5 @@ requireTools(["mosquitto"])("a restart", () => {
       msg.startsWith("the send agent has a new journal"),
     );
     expect(line).toMatchObject({ level: "warn", retired: journalId });
-  }, 60_000);
-});
-
-requireTools(["mosquitto"])("a clean stop", () => {
-  test.each(["SIGTERM", "SIGINT"] as const)(
-    "on %s under load sends what it took, then delivers it, and exits with 0",
-    async (signal) => {
-      await using site = await Site.open();
-      const { far, near } = await openBench(site);
-      const recv = await waitUntilReady(site.startRecv());
-      const send = await waitUntilReady(site.startSend());
-      const count = 10_000;
-      const published = near.publishAll(load(count));
-      await far.waitForCount(1000, undefined, () => send.tail());
-      expect(await send.stop(signal)).toBe(0);
-      expect(send.logs.at(-1)).toMatchObject({ msg: "stopped: all was sent", idle: true });
-      const stopped = await recv.waitForStatus<RecvStatus>(
-        "the sender stopped",
-        ({ sender }) => sender?.stopping === true,
-      );
-      expect(stopped.ledger).toMatchObject({ lost: {} });
-      await recv.waitForLog("link down", ({ msg }) => msg === "link down: the send agent was stopped");
-      expect(await recv.stop(signal)).toBe(0);
-      expect(recv.logs.at(-1)).toMatchObject({ msg: "stopped: all was delivered", idle: true });
-      await published;
-      // The rest is with the plant's broker, and comes when both are back.
-      await waitUntilReady(site.startRecv());
-      const again = await waitUntilReady(site.startSend());
-      await waitForAll(far, count, () => again.tail());
-      expect(findFirstDifference(firstArrivals(payloadsOf(far)), count)).toBeUndefined();
-    },
-    60_000,
-  );
-
-  test("keeps to its grace when a target is dead, and the next run delivers what was held", async () => {
-    await using site = await Site.open();
-    const { business, far, near } = await openBench(site);
-    site.writeRecv({ ...QUICK_TO_NOTICE, stop: { grace_seconds: 1 } });
-    const recv = await waitUntilReady(site.startRecv());
-    await waitUntilReady(site.startSend());
-    await business.stop();
-    await recv.waitForStatus<RecvStatus>("the target down", ({ targets }) => targets[0]?.state === "down");
-    await near.publishAll(load(100));
-    await recv.waitForStatus<RecvStatus>("a hundred held", ({ targets }) => targets[0]?.ledger.held === 100);
-    const beganMs = performance.now();
-    expect(await recv.stop()).toBe(0);
-    expect(performance.now() - beganMs).toBeLessThan(5000);
-    expect(recv.logs.at(-1)).toMatchObject({
-      msg: "stopped: what was not delivered stays in the spool",
-      idle: false,
-    });
-    await business.start();
-    const again = site.startRecv();
-    await waitForAll(far, 100, () => again.tail());
-    expect(findFirstDifference(payloadsOf(far), 100)).toBeUndefined();
   }, 60_000);
 });

@@ -46,6 +46,7 @@ requireTools(["mosquitto", "mosquitto_passwd"])("several sources", () => {
     site.writeSend(
       [
         source("open", "mqtt", 0, {
+          qos: 1,
           topics: ["open/one/#", { filter: "open/zero/+", qos: 0 }, { filter: "open/+/two", qos: 2 }],
         }),
         source("login-file", "mqtt", 1, { username: USER, password_file: "password" }),
