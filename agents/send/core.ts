@@ -105,7 +105,7 @@ export class SendCore {
   }
 
   get ledger(): SendLedger {
-    return sendLedger(this.counters, this.journal.unsentMessages + this.#intake.waitingMessages);
+    return sendLedger(this.counters, this.journal.unsentMessages, this.#intake.waitingMessages);
   }
 
   /** True when everything that was accepted has left. */
@@ -122,8 +122,14 @@ export class SendCore {
     this.#intake.accept(source, message, onSettled);
   }
 
-  refuse(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
-    this.#intake.refuse(source, reason, topic, payloadBytes);
+  refuse(
+    source: string,
+    reason: LossReason,
+    topic: string,
+    payloadBytes: number,
+    onSettled: () => void,
+  ): void {
+    this.#intake.refuse(source, reason, topic, payloadBytes, onSettled);
   }
 
   /** Keeps what was accepted, and settles it. False when the journal did not take it. */

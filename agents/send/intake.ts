@@ -36,10 +36,23 @@ type Treatment = {
   readonly stream: number;
   readonly latestOnly: boolean;
 };
-/** A content with the places of the messages that a later one can overtake. */
-type Collected = NewContent & {
-  readonly latest: readonly { readonly topic: string; readonly index: number }[];
+/** A content that is being collected, or waits for the journal. */
+type Collected = {
+  readonly stream: number;
+  readonly writer: ContentWriter;
+  /** The places of the messages that a later one of their topic can overtake. */
+  readonly latest: { readonly topic: string; readonly index: number }[];
+  /** Messages by source. */
+  readonly sources: Map<string, number>;
+  content: Buffer | undefined;
+  count: number;
+  kept: boolean;
 };
+
+/** A message whose source waits to hear that it is settled, in the order of arrival. */
+type Unsettled = { readonly settle: () => void; readonly content: { readonly kept: boolean } };
+
+const SETTLED = { kept: true };
 
 export type IntakeOutput = {
   /** Contents are in the journal: send them. */
@@ -57,10 +70,12 @@ export class Intake {
   readonly #counters: Counters;
   readonly #latest: LatestValues;
   readonly #output: IntakeOutput;
-  readonly #open = new Map<number, { writer: ContentWriter; latest: { topic: string; index: number }[] }>();
+  readonly #open = new Map<number, Collected>();
   readonly #treatments = new Map<string, Treatment>();
+  /** Writers that are free: each has a large buffer. */
+  readonly #writers: ContentWriter[] = [];
   #closed: Collected[] = [];
-  #acks: (() => void)[] = [];
+  #unsettled: Unsettled[] = [];
   #waitingBytes = 0;
   #waitingMessages = 0;
   #blocked: string | undefined;
@@ -89,38 +104,43 @@ export class Intake {
    * acknowledged.
    */
   accept(source: string, message: Message, onSettled: () => void): void {
-    this.#counters.add(`source/${source}/accepted`);
     const { filter, stream, latestOnly } = this.#treat(message.topic);
-    if (filter !== undefined) {
-      this.#counters.add(`source/${source}/filtered/${filter}`);
-      onSettled();
+    const loss = filter === undefined ? this.#judge(message) : undefined;
+    if (filter !== undefined || loss !== undefined) {
+      this.#counters.add(`source/${source}/accepted`);
+      if (filter !== undefined) this.#counters.add(`source/${source}/filtered/${filter}`);
+      else if (loss !== undefined) this.#lose(source, loss, message.topic, message.payload.length);
+      this.#settleInOrder(onSettled, SETTLED);
       return;
     }
-    const loss = this.#judge(message);
-    if (loss !== undefined) {
-      this.#lose(source, loss, message.topic, message.payload.length);
-      onSettled();
-      return;
-    }
-    this.#counters.add(`source/${source}/kept`);
-    const open = this.#openContent(stream);
-    const { writer } = open;
     const size = message.payload.length + message.topic.length + 32;
-    if (writer.count > 0 && writer.length + size > this.#options.blockBytes) this.#close(stream);
-    if (latestOnly) open.latest.push({ topic: message.topic, index: writer.count });
-    const before = writer.length;
-    writer.addMessage(message);
-    this.#waitingBytes += writer.length - before;
+    let open = this.#collect(stream);
+    if (open.writer.count > 0 && open.writer.length + size > this.#options.blockBytes) {
+      this.#close(stream);
+      open = this.#collect(stream);
+    }
+    if (latestOnly) open.latest.push({ topic: message.topic, index: open.writer.count });
+    open.sources.set(source, (open.sources.get(source) ?? 0) + 1);
+    const before = open.writer.length;
+    open.writer.addMessage(message);
+    this.#waitingBytes += open.writer.length - before;
     this.#waitingMessages++;
-    this.#acks.push(onSettled);
-    if (writer.length >= this.#options.blockBytes) this.#close(stream);
+    this.#unsettled.push({ settle: onSettled, content: open });
+    if (open.writer.length >= this.#options.blockBytes) this.#close(stream);
     this.#output.waiting(this.#closed.length >= CONTENTS_PER_WRITE);
   }
 
   /** Books a message that a source could not even hand over. */
-  refuse(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
+  refuse(
+    source: string,
+    reason: LossReason,
+    topic: string,
+    payloadBytes: number,
+    onSettled: () => void,
+  ): void {
     this.#counters.add(`source/${source}/accepted`);
     this.#lose(source, reason, topic, payloadBytes);
+    this.#settleInOrder(onSettled, SETTLED);
   }
 
   #lose(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
@@ -128,33 +148,75 @@ export class Intake {
     this.#output.lost(source, reason, topic, payloadBytes);
   }
 
-  /** Keeps all that waits, then settles it. False when the journal did not take it: it waits on, unacknowledged. */
+  /**
+   * Keeps what waits, and settles it. False when the journal did not take all of it: the rest waits on, unacknowledged.
+   */
   flush(nowMs: number): boolean {
-    for (const stream of this.#open.keys()) this.#close(stream);
-    if (this.#closed.length === 0) return true;
-    let rows: JournalRow[];
-    try {
-      if (!this.#journal.hasRoom(this.#waitingBytes))
-        return this.#block("it is full and nothing in it has been sent");
-      rows = this.#journal.append(this.#closed, this.#counters.changes(), nowMs);
-      this.#counters.noteKept();
-    } catch (error) {
-      return this.#block(error instanceof Error ? error.message : String(error));
+    for (const stream of [...this.#open.keys()]) this.#close(stream);
+    while (this.#closed.length > 0) {
+      // What has piled up while the journal refused may be more than it ever holds at once.
+      const problem = this.#keep(CONTENTS_PER_WRITE, nowMs) && this.#keep(1, nowMs);
+      if (problem !== undefined) return this.#block(problem);
     }
-    for (const [i, { first, stream }] of rows.entries()) {
-      for (const { topic, index } of this.#closed[i]?.latest ?? [])
-        this.#latest.note(stream, topic, first + index);
-    }
-    const acks = this.#acks;
-    this.#closed = [];
-    this.#acks = [];
-    this.#waitingBytes = 0;
-    this.#waitingMessages = 0;
     if (this.#blocked !== undefined) this.#output.blocked(undefined);
     this.#blocked = undefined;
-    for (const settle of acks) settle();
-    this.#output.kept(rows);
     return true;
+  }
+
+  /** Keeps the first contents in one transaction; why not, when it could not. */
+  #keep(contentsMax: number, nowMs: number): string | undefined {
+    const batch = this.#closed.slice(0, contentsMax);
+    const contents = batch.map(({ stream, count, content }): NewContent => {
+      return { stream, count, skip: 0, content: content ?? Buffer.alloc(0) };
+    });
+    const bytes = contents.reduce((sum, { content }) => sum + content.length, 0);
+    let rows: JournalRow[];
+    this.#count(batch, 1);
+    try {
+      if (!this.#journal.hasRoom(bytes)) {
+        this.#count(batch, -1);
+        return "it is full and nothing in it has been sent";
+      }
+      rows = this.#journal.append(contents, this.#counters.changes(), nowMs);
+      this.#counters.noteKept();
+    } catch (error) {
+      this.#count(batch, -1);
+      return error instanceof Error ? error.message : String(error);
+    }
+    this.#closed.splice(0, batch.length);
+    this.#waitingBytes -= bytes;
+    for (const [i, { first, stream }] of rows.entries()) {
+      const collected = batch[i] as Collected;
+      collected.kept = true;
+      this.#waitingMessages -= collected.count;
+      for (const { topic, index } of collected.latest) this.#latest.note(stream, topic, first + index);
+    }
+    this.#settleKept();
+    this.#output.kept(rows);
+    return undefined;
+  }
+
+  /** Counters change with what they count, in the same transaction, so that they agree after any crash. */
+  #count(batch: readonly Collected[], sign: 1 | -1): void {
+    for (const { sources } of batch) {
+      for (const [source, messages] of sources) {
+        this.#counters.add(`source/${source}/accepted`, sign * messages);
+        this.#counters.add(`source/${source}/kept`, sign * messages);
+      }
+    }
+  }
+
+  /** Acknowledgements go in the order in which messages came [MQTT-4.6.0-2]. */
+  #settleInOrder(settle: () => void, content: Unsettled["content"]): void {
+    if (this.#unsettled.length === 0) settle();
+    else this.#unsettled.push({ settle, content });
+  }
+
+  #settleKept(): void {
+    const waiting = this.#unsettled.findIndex(({ content }) => !content.kept);
+    const settled = waiting < 0 ? this.#unsettled : this.#unsettled.slice(0, waiting);
+    this.#unsettled = waiting < 0 ? [] : this.#unsettled.slice(waiting);
+    for (const { settle } of settled) settle();
   }
 
   #block(why: string): false {
@@ -168,21 +230,32 @@ export class Intake {
     return qos === 0 && this.#waitingBytes >= WAITING_BYTES_MAX ? "overflow" : undefined;
   }
 
-  #openContent(stream: number) {
+  #collect(stream: number): Collected {
     const known = this.#open.get(stream);
     if (known !== undefined) return known;
-    const open = { writer: new ContentWriter(), latest: [] };
+    const writer = this.#writers.pop() ?? new ContentWriter();
+    const sources = new Map<string, number>();
+    const open: Collected = {
+      stream,
+      writer,
+      latest: [],
+      sources,
+      content: undefined,
+      count: 0,
+      kept: false,
+    };
     this.#open.set(stream, open);
     return open;
   }
 
   #close(stream: number): void {
     const open = this.#open.get(stream);
-    if (open === undefined || open.writer.count === 0) return;
-    const { writer, latest } = open;
-    const count = writer.count;
-    this.#closed.push({ stream, count, skip: 0, content: writer.take(), latest });
-    open.latest = [];
+    if (open === undefined) return;
+    this.#open.delete(stream);
+    open.count = open.writer.count;
+    open.content = open.writer.take();
+    this.#writers.push(open.writer);
+    this.#closed.push(open);
   }
 
   #treat(topic: string): Treatment {

@@ -39,9 +39,9 @@ export function sourceLedger(source: Source, counters: Counters): SourceLedger {
 
 /**
  * The ledger over every source that ever was, removed ones too: what they handed over may still be on its way.
- * `unsent` is the number of messages in the journal, or before it, that have not left.
+ * `unsent` is the number of messages in the journal that have not left, `waiting` of those that are not in it yet.
  */
-export function sendLedger(counters: Counters, unsent: number): SendLedger {
+export function sendLedger(counters: Counters, unsent: number, waiting: number): SendLedger {
   const sums = { accepted: 0, kept: 0 };
   const filtered: Record<string, number> = {};
   const lost: Record<string, number> = {};
@@ -55,5 +55,5 @@ export function sendLedger(counters: Counters, unsent: number): SendLedger {
   }
   // What was given up after it was kept is neither waiting nor forwarded.
   const forwarded = sums.kept - unsent - counters.total("link/lost");
-  return { accepted: sums.accepted, forwarded, held: unsent, filtered, lost };
+  return { accepted: sums.accepted + waiting, forwarded, held: unsent + waiting, filtered, lost };
 }
