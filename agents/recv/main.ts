@@ -11,6 +11,7 @@ import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
+import { runDeadLetters } from "./dead-letters-command.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
 import { RecvAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
@@ -39,6 +40,25 @@ const TABLE: CommandTable = {
       name: "gaps",
       summary: "List what was lost on the link and may still be sent again",
       options: [CONFIG_OPTION, { name: "json", summary: "Print the gaps as JSON" }],
+    },
+    {
+      name: "dead-letters",
+      summary: "What targets refused for good: list, show, requeue (publish again) or export it",
+      options: [
+        {
+          name: "action",
+          value: "list|show|requeue|export",
+          summary: "What to do with them",
+          required: true,
+          positional: true,
+        },
+        CONFIG_OPTION,
+        { name: "id", value: "N[,N]", summary: "Only these" },
+        { name: "target", value: "NAME", summary: "Only those of this target" },
+        { name: "reason", value: "REASON", summary: "Only those lost for this reason, such as refused" },
+        { name: "json", summary: "Print them as JSON (list and show)" },
+        { name: "out", value: "FILE", summary: "A new file to export to, JSON lines with base64 payloads" },
+      ],
     },
   ],
 };
@@ -120,6 +140,7 @@ async function main(): Promise<ExitStatus> {
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   if (line.name === "check") return check(loaded.config);
   if (line.name === "gaps") return showGaps(loaded.config, line.values);
+  if (line.name === "dead-letters") return handleDeadLetters(loaded.config, line.values);
   return showStatus(loaded.config, line.values);
 }
 
@@ -138,6 +159,14 @@ function showGaps(config: RecvConfig, values: CommandValues): ExitStatus {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
+}
+
+async function handleDeadLetters(config: RecvConfig, values: CommandValues): Promise<ExitStatus> {
+  const name = randomBytes(8).toString("hex");
+  const result = await runDeadLetters(config.deadLetters.directory, values, name);
+  process.stderr.write(result.stderr);
+  print(result.stdout);
+  return result.status;
 }
 
 async function showStatus(config: RecvConfig, values: CommandValues): Promise<ExitStatus> {

@@ -1,6 +1,7 @@
 // The recv agent at work: wires paths, receiver, spool and targets together, and takes them down in order.
 //
 //   UDP sockets (read, never written to) ─► receiver ─► intake ─► spool ─► one runner per target ─► broker
+import { randomBytes } from "node:crypto";
 import { Counters } from "../../shared/counters.ts";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
@@ -8,11 +9,15 @@ import type { Moment } from "../../shared/moment.ts";
 import { openBlockLog } from "../../shared/store/block-log.ts";
 import type { RecvConfig } from "./config.ts";
 import { RecvCore } from "./core.ts";
+import { DeadLetterDesk } from "./dead-letter-desk.ts";
+import { openRequeueDesk } from "./dead-letter-requests.ts";
+import { DEAD_LETTERS_FILE, DeadLetters } from "./dead-letters.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";
 import { openUdpReceiver, type UdpReceiver } from "./link/udp-path.ts";
 import { Spool } from "./spool.ts";
-import type { RecvFigures } from "./status.ts";
-import { TargetDesk } from "./target-desk.ts";
+import { makeStatus, type RecvFigures } from "./status.ts";
+import { makeStatusDocument } from "./status-document.ts";
+import { LETTERS_MARK, TargetDesk } from "./target-desk.ts";
 import { startMqttTarget } from "./targets/mqtt.ts";
 
 const TICK_MS = 20;
@@ -39,6 +44,8 @@ export class RecvAgent {
   readonly #core: RecvCore;
   readonly #spool: Spool;
   readonly #desk: TargetDesk;
+  readonly #deadLetters: DeadLetterDesk;
+  readonly #requeue: ReturnType<typeof openRequeueDesk>;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
   #paths: BoundPath[] = [];
   #timers: ReturnType<typeof setInterval>[] = [];
@@ -77,12 +84,25 @@ export class RecvAgent {
       epochChanged: (epoch) => rim.log.info({ epoch: showId(epoch) }, "the send agent was started again"),
       refused: (reason, path, count) => this.#noteRefused(reason, path, count),
     });
-    const targets = config.profiles.map((profile) => startMqttTarget(profile, rim));
+    const targetRim = {
+      ...rim,
+      linkState: () => this.#core.health.state,
+      describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
+    };
+    const targets = config.profiles.map((profile) => startMqttTarget(profile, targetRim));
     const accepted = () => this.#core.counters.get("link/accepted");
-    this.#desk = new TargetDesk(this.#spool, targets, accepted, {
-      clock: () => rim.clock(),
-      later: (work) => setImmediate(work),
-    });
+    const runnerRim = { clock: () => rim.clock(), later: (work: () => void) => setImmediate(work) };
+    this.#deadLetters = this.#openDeadLetters();
+    this.#requeue = openRequeueDesk(config.deadLetters.directory, this.#deadLetters, rim.log);
+    this.#desk = new TargetDesk(this.#spool, targets, accepted, runnerRim, this.#deadLetters);
+  }
+
+  #openDeadLetters(): DeadLetterDesk {
+    const { directory, bytesMax } = this.#config.deadLetters;
+    const log = openBlockLog(directory, DEAD_LETTERS_FILE, this.#config.spool.durability);
+    const fresh = randomBytes(8).toString("hex");
+    const mark = this.#spool.value(LETTERS_MARK);
+    return new DeadLetterDesk(new DeadLetters(log, bytesMax), mark, fresh, () => this.#rim.clock());
   }
 
   async #openPaths(): Promise<void> {
@@ -143,6 +163,7 @@ export class RecvAgent {
     const left = Math.max(200, deadline - this.#rim.steady());
     await Promise.all(this.#desk.targets.map((target) => target.close(left)));
     this.#save();
+    this.#deadLetters.close();
     this.#core.close();
     return idle;
   }
@@ -169,6 +190,12 @@ export class RecvAgent {
       waitingBytes,
       spoolBytes: this.#spool.bytes,
       spoolBytesMax: this.#config.spool.bytesMax,
+      deadLetters: {
+        count: this.#deadLetters.count,
+        dropped: this.#deadLetters.dropped,
+        bytes: this.#deadLetters.bytes,
+        bytesMax: this.#config.deadLetters.bytesMax,
+      },
       counters,
       ledger,
       paths: this.#paths.map(({ name, socket, counters }) => {
@@ -182,6 +209,7 @@ export class RecvAgent {
   #tick(): void {
     const now = this.#now();
     this.#core.tick(now);
+    this.#desk.tick(now.steadyMs);
     const change = this.#core.health.tick(now.steadyMs);
     if (change === undefined) return;
     const write = change.state === "up" ? this.#rim.log.info : this.#rim.log.warn;
@@ -211,12 +239,13 @@ export class RecvAgent {
 
   #save(): void {
     this.#guard(() => {
+      if (!this.#stopping) this.#requeue.look();
       this.#core.flush(this.#rim.clock());
       this.#desk.save();
       for (const [target, messages] of this.#desk.bound()) {
         this.#rim.log.error(
           { target, messages },
-          `target ${target} was too far behind: the spool is full, its oldest messages are lost`,
+          `target ${target} was too far behind: the spool is full, messages are lost for it`,
         );
       }
     });

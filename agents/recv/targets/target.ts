@@ -12,10 +12,12 @@ export type Target = TargetLink & {
   readonly state: TargetState;
   /** What is wrong, in a sentence, while it is not connected. */
   readonly problem: string | undefined;
-  /** Times it has connected. */
-  readonly connections: number;
+  /** What it has told its broker of the link; undefined when the profile wants no status. */
+  readonly status?: { readonly published: number; readonly lost: number } | undefined;
   /** Called when it may take messages again: connected, or room in its window. */
   onReady: () => void;
+  /** To be called every few milliseconds, with a clock that only runs forward. */
+  tick?(steadyMs: number): void;
   /** Disconnects, within `graceMs`. */
   close(graceMs: number): Promise<void>;
 };
