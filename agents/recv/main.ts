@@ -63,6 +63,9 @@ const TABLE: CommandTable = {
   ],
 };
 
+/** To a pipe, what is printed goes later than print() returns; an exit before would cut it off. */
+let printed: Promise<void> = Promise.resolve();
+
 /** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
 function reloadKeys(file: string, agent: RecvAgent, log: Logger): void {
   const loaded = loadRecvConfig(file, process.env, { expiredCertificates: "allow" });
@@ -203,7 +206,7 @@ function count(n: number, noun: string): string {
 }
 
 function print(text: string): ExitStatus {
-  process.stdout.write(text);
+  printed = new Promise((resolve) => process.stdout.write(text, () => resolve()));
   return EXIT.ok;
 }
 
@@ -221,4 +224,6 @@ function waitForSignal(): Promise<string> {
   });
 }
 
-process.exit(await main());
+const status = await main();
+await printed;
+process.exit(status);
