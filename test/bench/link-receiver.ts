@@ -83,6 +83,7 @@ serve({
     );
     const { port: creditPort } = listenWire((wire) => {
       credits = wire;
+      wire.write(Buffer.alloc(4));
       return { data: () => {}, drained: () => {}, closed: () => {} };
     });
     return { port, creditPort, receiveBufferBytes: socket.receiveBufferBytes };

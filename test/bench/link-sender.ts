@@ -13,6 +13,8 @@ import { serve } from "./worker.ts";
 const BURST_DATAGRAMS = 32;
 /** The kernel does not always say when a full socket has room again. */
 const RETRY_MS = 5;
+/** No credit for so long means that datagrams were lost: the receiver's tally will say so. */
+const STALL_MS = 1000;
 
 serve({
   send: async (request) => {
@@ -22,6 +24,10 @@ serve({
     };
     let credited = 0;
     let wake = () => {};
+    // The first credit, of nothing, says that the receiver can give credits at all.
+    const greeted = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
     const credits = await connectWire(creditPort, {
       data: (bytes) => {
         credited = bytes.readUInt32BE(bytes.length - 4);
@@ -30,19 +36,23 @@ serve({
       drained: () => {},
       closed: () => {},
     });
+    await greeted;
     const socket = await openUdpSender("127.0.0.1", port, 4, () => wake());
     const next = sealed ? sealBlocks(datagramBytes) : plainBursts(datagramBytes);
     const window = LINK.windowBytes / datagramBytes;
     let datagrams = 0;
     let units = 0;
     const startUs = readMicroseconds();
-    while (readMicroseconds() - startUs < seconds * 1e6) {
+    let sentUs = startUs;
+    const stalled = () => readMicroseconds() - sentUs > STALL_MS * 1000;
+    while (readMicroseconds() - startUs < seconds * 1e6 && !stalled()) {
       const batch = next();
-      for (let at = 0; at < batch.length; ) {
+      for (let at = 0; at < batch.length && !stalled(); ) {
         if (datagrams - credited < window) {
           const written = burst(socket, batch, at);
           at += written;
           datagrams += written;
+          sentUs = readMicroseconds();
           if (written > 0) continue;
         }
         await new Promise<void>((resolve) => {

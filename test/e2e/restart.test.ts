@@ -33,6 +33,23 @@ requireTools(["mosquitto"])("a restart", () => {
     expect(recv.logs.filter(({ msg }) => msg === "the send agent was started again")).toHaveLength(3);
   }, 60_000);
 
+  test("of a sender that was killed before its journal had a message finds it at the broker, unacknowledged", async () => {
+    await using site = await Site.open();
+    const { plant, far, near } = await openBench(site);
+    // Messages wait this long for others before they are written together.
+    writeSend(site, plant, { link: { linger_ms: 10_000 } });
+    await waitUntilReady(site.startRecv());
+    const send = await waitUntilReady(site.startSend());
+    for (const qos of [1, 2] as const) await near.publish(`plant/early/${qos}`, "kept by whom?", { qos });
+    await send.waitForStatus<SendStatus>("both taken in", ({ ledger }) => ledger.accepted === 2);
+    await send.kill();
+    expect(far.messages).toEqual([]);
+    writeSend(site, plant);
+    const again = site.startSend();
+    const messages = await far.waitForCount(2, "plant/early", () => again.tail());
+    expect(messages.map(({ topic }) => topic).sort()).toEqual(["plant/early/1", "plant/early/2"]);
+  }, 60_000);
+
   test("of a receiver that was killed delivers what its spool held, in order", async () => {
     await using site = await Site.open();
     const { business, far, near } = await openBench(site);

@@ -1,0 +1,213 @@
+"""What a receiver does, docs/protocol.md section 8: runs, blocks, parts, order, gaps and the late pieces that close them."""
+
+import datagram as wire
+from block import Malformed, decompress, read_envelope, restore
+from content import read_content, read_heartbeat
+from datagram import Refused
+
+
+class Block:
+    """The symbols of a block that is not complete."""
+
+    def __init__(self, shape, since):
+        self.shape, self.since, self.symbols = shape, since, {}
+
+
+class Stream:
+    """The order of one stream: what is next, what waits behind a hole, what a heartbeat said was sent, and the gaps."""
+
+    def __init__(self):
+        self.next, self.held, self.gaps = 0, [], []
+        self.tail, self.tail_ms = 0, 0
+
+
+class Receiver:
+    def __init__(self, link_id, link_keys, patience_ms, content_bytes_max, outcome):
+        self.link_id, self.link_tag = link_id, wire.link_tag(link_id)
+        self.keys = {wire.key_id(key): key for key in link_keys}
+        self.patience_ms, self.content_bytes_max, self.outcome = patience_ms, content_bytes_max, outcome
+        self.journal, self.epoch, self.retired = None, None, set()
+        self.streams = {}
+        self._forget_blocks()
+
+    def _forget_blocks(self):
+        self.blocks, self.finished, self.parts = {}, set(), {}
+
+    def receive(self, data, now):
+        try:
+            self._receive(data, now)
+        except Refused as refused:
+            self.outcome.append({"refused": refused.reason})
+
+    def _receive(self, data, now):
+        header = wire.read_header(data)
+        if header.link_tag != self.link_tag:
+            raise Refused("link")
+        if (header.key_id not in self.keys) if self.keys else header.key_id != 0:
+            raise Refused("key")
+        if header.journal_id in self.retired:
+            raise Refused("journal-retired")
+        if header.journal_id == self.journal and header.epoch < self.epoch:
+            raise Refused("epoch-old")
+        number = (header.kind, header.block)
+        same_run = (header.journal_id, header.epoch) == (self.journal, self.epoch)
+        if same_run and number in self.finished:
+            raise Refused("surplus")
+        key = self.keys.get(header.key_id)
+        if key is not None:
+            key = wire.epoch_key(key, self.link_id, header.journal_id, header.epoch)
+        symbol = wire.open_symbol(data, header, key)
+        self._follow(header)
+        shape = (header.stream, header.k, header.r, len(symbol))
+        block = self.blocks.setdefault(number, Block(shape, now))
+        if block.shape != shape:
+            raise Refused("symbol-mismatch")
+        if header.symbol in block.symbols:
+            raise Refused("surplus")
+        block.symbols[header.symbol] = symbol
+        if len(block.symbols) == header.k:
+            del self.blocks[number]
+            self.finished.add(number)
+            self._complete(header, block.symbols, now)
+
+    def _follow(self, header):
+        if header.journal_id != self.journal:
+            for number, stream in self.streams.items():
+                while stream.held:
+                    self._give_up(number, stream, stream.held[0]["first"])
+                self._give_up(number, stream, stream.tail)
+            if self.journal is not None:
+                self.retired.add(self.journal)
+            self.journal, self.epoch, self.streams = header.journal_id, header.epoch, {}
+            self._forget_blocks()
+        elif header.epoch > self.epoch:
+            self.epoch = header.epoch
+            self._forget_blocks()
+
+    def _complete(self, header, symbols, now):
+        missing = sum(number not in symbols for number in range(header.k))
+        if missing:
+            self.outcome.append({"restored": missing})
+        heartbeat = header.kind == wire.HEARTBEAT
+        try:
+            envelope = read_envelope(restore(header.k, symbols))
+            if heartbeat:
+                self._heartbeat(envelope, now)
+            else:
+                self._messages(header.stream, envelope, now)
+        except Malformed:
+            raise Refused("heartbeat-malformed" if heartbeat else "block-malformed") from None
+
+    def _heartbeat(self, envelope, now):
+        if envelope[:5] != (False, 0, 1, 0, 1):
+            raise Malformed("envelope")
+        heartbeat = read_heartbeat(envelope.piece)
+        for entry in heartbeat["streams"]:
+            stream = self.streams.setdefault(entry["stream"], Stream())
+            if stream.tail <= stream.next < entry["sent"]:
+                stream.tail, stream.tail_ms = entry["sent"], now
+        self.outcome.append({"heartbeat": heartbeat})
+
+    def _messages(self, number, envelope, now):
+        stream = self.streams.setdefault(number, Stream())
+        first, end = envelope.first, envelope.first + envelope.count
+        if end <= stream.next and not _overlap(stream, first, end):
+            raise Refused("sequence-delivered")
+        content = self._join(number, envelope, now)
+        if content is None:
+            return
+        if envelope.compressed:
+            content = decompress(content, self.content_bytes_max)
+        try:
+            frames = read_content(content, envelope.count)
+        except Malformed:
+            frames = "malformed"
+        recovered = _overlap(stream, first, end)
+        for start, stop in recovered:
+            stream.gaps = [piece for gap in stream.gaps for piece in ((gap[0], min(start, gap[1])), (max(stop, gap[0]), gap[1])) if piece[0] < piece[1]]
+            self.outcome.append({"stream": number, "recovered": {"first": start, "end": stop}})
+        if not self._order(number, stream, envelope, frames, now) and not recovered:
+            raise Refused("sequence-delivered")
+
+    def _join(self, number, envelope, now):
+        """The content's bytes once all its parts are here."""
+        if envelope.content_bytes > self.content_bytes_max:
+            raise Malformed("content bytes")
+        if envelope.parts == 1:
+            return envelope.piece
+        shared = envelope._replace(part=0, piece=b"")
+        known, parts, _ = self.parts.setdefault((number, envelope.first), (shared, {}, now))
+        if known != shared:
+            raise Malformed("parts that disagree")
+        if envelope.part in parts:
+            raise Refused("sequence-delivered")
+        parts[envelope.part] = envelope.piece
+        if len(parts) < envelope.parts:
+            return None
+        del self.parts[number, envelope.first]
+        content = b"".join(parts[part] for part in range(envelope.parts))
+        if len(content) != envelope.content_bytes:
+            raise Malformed("content bytes of all parts")
+        return content
+
+    def _order(self, number, stream, envelope, frames, now):
+        """False when every sequence is settled, or waits already."""
+        if envelope.first + envelope.count <= stream.next:
+            return False
+        same = [held for held in stream.held if held["first"] == envelope.first]
+        if same and same[0]["count"] >= envelope.count:
+            return False
+        stream.held = [held for held in stream.held if held not in same]
+        stream.held.append({"first": envelope.first, "count": envelope.count, "frames": frames, "now": now})
+        stream.held.sort(key=lambda held: held["first"])
+        self._deliver(number, stream)
+        return True
+
+    def _deliver(self, number, stream):
+        while stream.held and stream.held[0]["first"] <= stream.next:
+            held = stream.held.pop(0)
+            first, count = held["first"], held["count"]
+            if first + count <= stream.next:
+                continue
+            outcome = {"stream": number, "first": first, "count": count, "frames": held["frames"]}
+            if first < stream.next:
+                outcome["skip"] = stream.next - first
+            stream.next = first + count
+            self.outcome.append(outcome)
+
+    def _give_up(self, number, stream, end):
+        if end > stream.next:
+            stream.gaps.append((stream.next, end))
+            self.outcome.append({"stream": number, "gap": {"first": stream.next, "count": end - stream.next}})
+            stream.next = end
+        self._deliver(number, stream)
+
+    def tick(self, now):
+        """Gives up what has waited too long."""
+        for number in [number for number, block in self.blocks.items() if now - block.since > self.patience_ms]:
+            del self.blocks[number]
+            self.finished.add(number)
+            self.outcome.append({"refused": "block-evicted"})
+        for number, stream in self.streams.items():
+            while stream.held and now - stream.held[0]["now"] >= self.patience_ms:
+                self._give_up(number, stream, stream.held[0]["first"])
+            if stream.tail > stream.next and now - stream.tail_ms >= self.patience_ms:
+                self._give_up(number, stream, min([stream.tail] + [held["first"] for held in stream.held]))
+            self._give_up_parts(number, stream, now)
+
+    def _give_up_parts(self, number, stream, now):
+        """Parts that hold nothing but settled sequences go without a word."""
+        for key, (shared, _, since) in [*self.parts.items()]:
+            first, end = shared.first, shared.first + shared.count
+            wanted = end > stream.next or bool(_overlap(stream, first, end))
+            if key[0] != number or (wanted and now - since <= self.patience_ms):
+                continue
+            del self.parts[key]
+            if wanted:
+                self.outcome.append({"refused": "part-evicted"})
+
+
+def _overlap(stream, first, end):
+    """What of the open gaps the sequences from first to end (excluded) are."""
+    ranges = [(max(first, start), min(end, stop)) for start, stop in stream.gaps]
+    return [(start, stop) for start, stop in ranges if start < stop]
