@@ -96,7 +96,8 @@ async function requeueLetters(directory: string, choice: Choice, name: string): 
     total.missing > 0 ? `; ${total.missing} are not there, or their target is not` : "",
     total.left > 0 ? `; ${total.left} have to wait until these are settled: ask again then` : "",
   ];
-  const stdout = `${total.requeued} dead letters are sent again${notes.join("")}\n`;
+  const what = total.requeued === 1 ? "1 dead letter is" : `${total.requeued} dead letters are`;
+  const stdout = `${what} sent again${notes.join("")}\n`;
   return { status: total.requeued > 0 ? EXIT.ok : EXIT.failed, stdout, stderr: "" };
 }
 
