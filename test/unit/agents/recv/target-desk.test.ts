@@ -130,6 +130,20 @@ test("TargetDesk books messages that are older than the retention as lost, conne
   expect(lab.ledger("hq")).toMatchObject({ held: 0, forwarded: 2, lost: { age: 3 } });
 });
 
+test("TargetDesk books of a content that grows too old only what has not been sent", () => {
+  const { hq, lab } = open({ ...PLAIN_PLAN, retentionHours: 1 });
+  hq.answer = undefined;
+  lab.arrive(["a", "b", "c"]);
+  hq.connect(1);
+  lab.run();
+  lab.nowMs += 3_700_000;
+  lab.pass(20);
+  expect(lab.ledger("hq")).toMatchObject({ held: 1, lost: { age: 2 } });
+  hq.settle(1);
+  lab.run();
+  expect(lab.ledger("hq")).toMatchObject({ held: 0, forwarded: 1, lost: { age: 2 } });
+});
+
 test.each([
   ["drop-oldest", "m11"],
   ["drop-newest", "m1"],
