@@ -258,34 +258,32 @@ requireTools(["mosquitto"])("a message that ends the connection", () => {
     });
     const near = site.use(await Publisher.start({ door: plant.port }));
     const { recv } = await site.startBoth();
-    const count = 3000;
-    const published = near.publishAll(
-      Array.from({ length: count }, (_, index) => ({
-        topic: `plant/${index}`,
-        payload: "x",
-        options: { qos: 1 as const },
-      })),
-    );
-    await waitFor("some", 10_000, () => first.topics.length > 50);
-    await first[Symbol.asyncDispose]();
-    // Up and down at once, at any moment of a session: 40 times, each ended from outside.
-    const topics = new Set(first.topics);
-    for (let round = 0; round < 40; round++) {
-      const broker = await TouchyBroker.start(() => false, first.port);
-      await waitFor(
-        "a session",
-        20_000,
-        () => broker.connections > 0,
-        () => recv.tail(),
+    const [rounds, each] = [40, 50];
+    const publishSome = (round: number) =>
+      near.publishAll(
+        Array.from({ length: each }, (_, index) => ({
+          topic: `plant/${round}/${index}`,
+          payload: "x",
+          options: { qos: 1 as const },
+        })),
       );
-      const more = broker.topics.length;
-      if (round % 2 === 0)
-        await waitFor("a message", 20_000, () => broker.topics.length > more || topics.size === count);
+    await publishSome(rounds);
+    await waitFor("some", 10_000, () => first.topics.length > 10);
+    await first[Symbol.asyncDispose]();
+    // Up and down at once, three times of four before it has taken a message, each time with messages in flight.
+    const topics = new Set(first.topics);
+    for (let round = 0; round < rounds; round++) {
+      const published = publishSome(round);
+      const broker = await TouchyBroker.start(() => false, first.port);
+      const explain = () => recv.tail();
+      await waitFor("a session", 20_000, () => broker.connections > 0, explain);
+      if (round % 4 === 3) await waitFor("a message", 20_000, () => broker.topics.length > 0, explain);
+      await published;
       await broker[Symbol.asyncDispose]();
       for (const topic of broker.topics) topics.add(topic);
     }
     const last = site.use(await TouchyBroker.start(() => false, first.port));
-    await published;
+    const count = (rounds + 1) * each;
     const status = await recv.waitForStatus<RecvStatus>(
       "all settled",
       ({ targets }) => targets[0]?.ledger.accepted === count && targets[0].ledger.held === 0,
