@@ -2,33 +2,25 @@
 // Reads files only, never the network. Refuses to give a part: it is all of it, or every fault of every file.
 
 import { dirname, isAbsolute, join } from "node:path";
-import * as z from "zod";
+import type * as z from "zod";
 import {
   type Durability,
   durability,
   loadAdmin,
   type SharedConfig,
   sharedShape,
-  toEndpoint,
   toShared,
 } from "../../shared/config/agent-tables.ts";
-import type { Endpoint } from "../../shared/config/endpoint.ts";
-import { address, name, path, wholeNumber } from "../../shared/config/leaf.ts";
+import { name, path, wholeNumber } from "../../shared/config/leaf.ts";
 import { chooseClock, type Loaded, type LoadOptions, refuse } from "../../shared/config/loaded.ts";
 import { type Environment, Review } from "../../shared/config/review.ts";
 import { type LinkKeys, loadSealing, sealingShape } from "../../shared/config/sealing.ts";
-import { table, tables, typedTable } from "../../shared/config/table.ts";
+import { table, tables } from "../../shared/config/table.ts";
 import { readToml } from "../../shared/config/toml.ts";
 import { type Partially, validate } from "../../shared/config/validate.ts";
+import { type RecvPath, recvPathTable, reviewRecvPaths, toRecvPath } from "./path-config.ts";
 import type { TargetProfile } from "./profile.ts";
 import { loadProfiles } from "./profiles.ts";
-
-export type RecvPath = {
-  readonly name: string;
-  readonly type: "udp";
-  readonly address: Endpoint;
-  readonly receiveBufferBytes: number;
-};
 
 export type RecvConfig = SharedConfig & {
   readonly link: LinkKeys & {
@@ -53,25 +45,12 @@ export type RecvConfig = SharedConfig & {
 
 const BUFFER_BYTES_MAX = 17_179_869_184;
 
-const udpPath = table({
-  name: name()
-    .optional()
-    .describe('Name of the path in logs and counters. Default: "path-1", "path-2" and so on.'),
-  type: z.literal("udp").describe("UDP datagrams."),
-  address: address(1, "0.0.0.0:14550").describe(
-    "What is bound: an address of this machine, 0.0.0.0 or [::] for all.",
-  ),
-  receive_buffer_bytes: wholeNumber(212_992, 1_073_741_824)
-    .default(8_388_608)
-    .describe("Socket buffer to ask the kernel for; net.core.rmem_max may grant less."),
-});
-
 export const recvSchema = table({
   targets: path().describe("Directory with one TOML profile for each target."),
   link: table({
     id: name().describe("Name of the link, the same on both sides."),
     ...sealingShape(),
-    patience_ms: wholeNumber(10, 600_000)
+    patience_ms: wholeNumber(10, 86_400_000)
       .default(1000)
       .describe("How long a missing message is waited for before it is booked as lost."),
     assembly_bytes_max: wholeNumber(1_048_576, BUFFER_BYTES_MAX)
@@ -80,15 +59,13 @@ export const recvSchema = table({
     hold_bytes_max: wholeNumber(1_048_576, BUFFER_BYTES_MAX)
       .default(67_108_864)
       .describe("Memory for complete messages that wait for one before them."),
-    degraded_after_ms: wholeNumber(200, 600_000)
+    degraded_after_ms: wholeNumber(200, 86_400_000)
       .default(2500)
       .describe("Silence after which the link counts as degraded."),
-    down_after_ms: wholeNumber(200, 600_000)
+    down_after_ms: wholeNumber(200, 86_400_000)
       .default(5000)
       .describe("Silence after which the link counts as down."),
-    path: tables("link.path", typedTable([udpPath]), 1, 16).describe(
-      "The one-way paths across; all carry the same.",
-    ),
+    path: tables("link.path", recvPathTable, 1, 16).describe("The one-way paths across; all carry the same."),
   }).describe("The link from the other side."),
   spool: table({
     directory: path().describe("Directory of the spool. It must be on a local disk."),
@@ -136,7 +113,7 @@ export function loadRecvConfig(
     ok: true,
     config: {
       ...toShared(review, value, token),
-      link: toLink(value.link, sealing),
+      link: toLink(review, value.link, sealing),
       spool: {
         directory: review.resolve(value.spool.directory),
         bytesMax: value.spool.bytes_max,
@@ -153,16 +130,7 @@ export function loadRecvConfig(
 }
 
 function checkTogether(review: Review, recv: Partially<RecvTable>): void {
-  const paths = recv.link?.path ?? [];
-  review.requireUnique(
-    paths.map((entry, index) => ({
-      path: ["link", "path", index, "name"],
-      value: entry === undefined ? undefined : (entry.name ?? defaultPathName(index)),
-    })),
-  );
-  review.requireUnique(
-    paths.map((entry, index) => ({ path: ["link", "path", index, "address"], value: entry?.address })),
-  );
+  reviewRecvPaths(review, recv.link?.path ?? []);
   review.requireOrder(
     { path: ["link", "degraded_after_ms"], value: recv.link?.degraded_after_ms },
     { path: ["link", "down_after_ms"], value: recv.link?.down_after_ms },
@@ -179,7 +147,7 @@ function checkTogether(review: Review, recv: Partially<RecvTable>): void {
   });
 }
 
-function toLink(link: RecvTable["link"], sealing: LinkKeys): RecvConfig["link"] {
+function toLink(review: Review, link: RecvTable["link"], sealing: LinkKeys): RecvConfig["link"] {
   return {
     id: link.id,
     ...sealing,
@@ -188,20 +156,11 @@ function toLink(link: RecvTable["link"], sealing: LinkKeys): RecvConfig["link"] 
     holdBytesMax: link.hold_bytes_max,
     degradedAfterMs: link.degraded_after_ms,
     downAfterMs: link.down_after_ms,
-    paths: link.path.map((entry, index) => ({
-      name: entry.name ?? defaultPathName(index),
-      type: entry.type,
-      address: toEndpoint(entry.address),
-      receiveBufferBytes: entry.receive_buffer_bytes,
-    })),
+    paths: link.path.map((entry, index) => toRecvPath(review, entry, index)),
   };
 }
 
 /** The directory as the operator would type it where the program runs, so that a fault's line can be clicked. */
 function showBeside(file: string, directory: string): string {
   return isAbsolute(directory) ? directory : join(dirname(file), directory);
-}
-
-function defaultPathName(index: number): string {
-  return `path-${index + 1}`;
 }

@@ -16,7 +16,7 @@ export type RecvCoreOutput = {
   dirty(): void;
   gap(stream: number, gap: Gap, reason: GapReason): void;
   recovered(stream: number, first: number, end: number): void;
-  heartbeat(heartbeat: Heartbeat): void;
+  heartbeat(heartbeat: Heartbeat, block: number): void;
   journalChanged(journalId: bigint, retired: bigint | undefined): void;
   epochChanged(epoch: bigint): void;
   /** `path` is -1 for what was given up after it had arrived. */
@@ -51,9 +51,9 @@ export class RecvCore {
         output.gap(stream, gap, reason);
         output.dirty();
       },
-      heartbeat: (heartbeat) => {
+      heartbeat: (heartbeat, block) => {
         this.health.noteHeartbeat(heartbeat, this.#now);
-        output.heartbeat(heartbeat);
+        output.heartbeat(heartbeat, block);
       },
       journalChanged: (journalId, retired) => {
         this.#intake.touch();

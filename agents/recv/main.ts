@@ -9,10 +9,14 @@ import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
+import { inspectPath } from "../../shared/inspect/inspect.ts";
+import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
+import { pump } from "../../shared/inspect/pump.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
 import { runDeadLetters } from "./dead-letters-command.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
+import { prepareInspect } from "./inspect-command.ts";
 import { RecvAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
 import { formatRecvStatus } from "./status-text.ts";
@@ -60,6 +64,7 @@ const TABLE: CommandTable = {
         { name: "out", value: "FILE", summary: "A new file to export to, JSON lines with base64 payloads" },
       ],
     },
+    INSPECT_COMMAND,
   ],
 };
 
@@ -132,6 +137,7 @@ async function main(): Promise<ExitStatus> {
     print(result.stdout);
     return result.status;
   }
+  if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadRecvConfig(line.values.config ?? "", process.env, {
     expiredCertificates: isRun ? "allow" : "refuse",
@@ -170,6 +176,18 @@ async function handleDeadLetters(config: RecvConfig, values: CommandValues): Pro
   process.stderr.write(result.stderr);
   print(result.stdout);
   return result.status;
+}
+
+async function inspect(values: CommandValues): Promise<ExitStatus> {
+  const options = prepareInspect(values, process.env);
+  if ("status" in options) {
+    process.stderr.write(options.stderr);
+    return options.status;
+  }
+  const fault = await pump(inspectPath(values.path ?? "", options), process.stdout);
+  if (fault === undefined) return EXIT.ok;
+  process.stderr.write(`${fault}\n`);
+  return EXIT.failed;
 }
 
 async function showStatus(config: RecvConfig, values: CommandValues): Promise<ExitStatus> {

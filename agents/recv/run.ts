@@ -1,8 +1,7 @@
 // The recv agent at work: wires paths, receiver, spool and targets together, and takes them down in order.
 //
-//   UDP sockets (read, never written to) ─► receiver ─► intake ─► spool ─► one runner per target ─► broker
+//   paths (read, never written to) ─► receiver ─► intake ─► spool ─► one runner per target ─► broker
 import { randomBytes } from "node:crypto";
-import { Counters } from "../../shared/counters.ts";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
 import type { Moment } from "../../shared/moment.ts";
@@ -13,7 +12,7 @@ import { DeadLetterDesk } from "./dead-letter-desk.ts";
 import { openRequeueDesk } from "./dead-letter-requests.ts";
 import { DEAD_LETTERS_FILE, DeadLetters } from "./dead-letters.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";
-import { openUdpReceiver, type UdpReceiver } from "./link/udp-path.ts";
+import { RecvPaths } from "./link/paths.ts";
 import { Spool } from "./spool.ts";
 import { makeStatus, type RecvFigures } from "./status.ts";
 import { makeStatusDocument } from "./status-document.ts";
@@ -35,8 +34,6 @@ export type Rim = {
   random(): number;
 };
 
-type BoundPath = { readonly name: string; readonly socket: UdpReceiver; readonly counters: Counters };
-
 export class RecvAgent {
   readonly #config: RecvConfig;
   readonly #rim: Rim;
@@ -47,7 +44,7 @@ export class RecvAgent {
   readonly #deadLetters: DeadLetterDesk;
   readonly #requeue: ReturnType<typeof openRequeueDesk>;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
-  #paths: BoundPath[] = [];
+  readonly #paths: RecvPaths;
   #timers: ReturnType<typeof setInterval>[] = [];
   #flushing = false;
   #stopping = false;
@@ -57,7 +54,7 @@ export class RecvAgent {
   /** Throws an Error with a sentence for a person when the spool or a path cannot be opened. */
   static async start(config: RecvConfig, rim: Rim): Promise<RecvAgent> {
     const agent = new RecvAgent(config, rim);
-    await agent.#openPaths();
+    await agent.#paths.open();
     agent.#run();
     return agent;
   }
@@ -79,10 +76,17 @@ export class RecvAgent {
       dirty: () => this.#scheduleFlush(),
       gap: (stream, { first, count }, reason) => this.#noteGap(stream, first, count, reason),
       recovered: (stream, first, end) => this.#noteRecovered(stream, first, end),
-      heartbeat: (heartbeat) => this.#noteHeartbeat(heartbeat),
+      heartbeat: (heartbeat, block) => this.#noteHeartbeat(heartbeat, block),
       journalChanged: (journalId, retired) => this.#noteJournal(journalId, retired),
       epochChanged: (epoch) => rim.log.info({ epoch: showId(epoch) }, "the send agent was started again"),
       refused: (reason, path, count) => this.#noteRefused(reason, path, count),
+    });
+    this.#paths = new RecvPaths(link, rim, {
+      receive: (datagram, path) => this.#core.receive(datagram, path, this.#now()),
+      keep: () => {
+        this.#flush();
+        return this.#problem === undefined;
+      },
     });
     const targetRim = {
       ...rim,
@@ -105,42 +109,6 @@ export class RecvAgent {
     return new DeadLetterDesk(new DeadLetters(log, bytesMax), mark, fresh, () => this.#rim.clock());
   }
 
-  async #openPaths(): Promise<void> {
-    const { log } = this.#rim;
-    for (const [index, path] of this.#config.link.paths.entries()) {
-      const counters = new Counters();
-      const socket = await openUdpReceiver(
-        path.address,
-        path.receiveBufferBytes,
-        (datagram) => {
-          counters.add("datagrams");
-          counters.add("bytes", datagram.length);
-          this.#core.receive(datagram, index, this.#now());
-        },
-        (error) =>
-          log.error(
-            { path: path.name, error: error.message },
-            `path ${path.name} cannot read: ${error.message}`,
-          ),
-      );
-      this.#paths.push({ name: path.name, socket, counters });
-      const figures = {
-        path: path.name,
-        address: socket.address,
-        receiveBufferBytes: socket.receiveBufferBytes,
-      };
-      log.info(figures, "path bound, read-only");
-      // The kernel reports twice what it grants: half is for its own bookkeeping [socket(7), SO_RCVBUF].
-      if (socket.receiveBufferBytes < path.receiveBufferBytes * 2) {
-        const wanted = path.receiveBufferBytes;
-        log.warn(
-          { ...figures, wanted },
-          `the kernel granted a smaller receive buffer than asked for, bursts may be lost: sysctl -w net.core.rmem_max=${wanted}`,
-        );
-      }
-    }
-  }
-
   #run(): void {
     this.#timers.push(setInterval(() => this.#tick(), TICK_MS));
     this.#timers.push(setInterval(() => this.#save(), SAVE_MS));
@@ -152,7 +120,7 @@ export class RecvAgent {
     if (this.#stopping) return true;
     this.#stopping = true;
     const deadline = this.#rim.steady() + graceMs;
-    await Promise.all(this.#paths.map((path) => path.socket.close()));
+    await this.#paths.close();
     this.#flush();
     // A target that is down is not waited for: what it has not got stays in the spool.
     while (!this.#desk.connectedIdle && this.#rim.steady() < deadline) {
@@ -198,10 +166,7 @@ export class RecvAgent {
       },
       counters,
       ledger,
-      paths: this.#paths.map(({ name, socket, counters }) => {
-        const { address, receiveBufferBytes } = socket;
-        return { name, address, receiveBufferBytes, counters };
-      }),
+      paths: this.#paths.figures(),
       targets: this.#desk.targets.map((target) => ({ target, ledger: this.#desk.ledger(target.name) })),
     };
   }
@@ -210,6 +175,7 @@ export class RecvAgent {
     const now = this.#now();
     this.#core.tick(now);
     this.#desk.tick(now.steadyMs);
+    this.#paths.tick();
     const change = this.#core.health.tick(now.steadyMs);
     if (change === undefined) return;
     const write = change.state === "up" ? this.#rim.log.info : this.#rim.log.warn;
@@ -264,7 +230,8 @@ export class RecvAgent {
     }
   }
 
-  #noteHeartbeat(_heartbeat: Heartbeat): void {
+  #noteHeartbeat(heartbeat: Heartbeat, block: number): void {
+    this.#paths.heartbeat(this.#core.state.epoch, block, heartbeat);
     const difference = this.#core.health.clockDifferenceMs ?? 0;
     const apart = Math.abs(difference) > CLOCK_WARNING_MS;
     if (apart && !this.#clockWarned) {
@@ -301,13 +268,12 @@ export class RecvAgent {
   }
 
   #noteRefused(reason: string, path: number, count: number): void {
-    if (reason === "surplus") return;
-    this.#paths[path]?.counters.add(`refused/${reason}`, count);
+    const name = this.#paths.noteRefused(path, reason, count);
     const hint = REFUSAL_HINTS[reason];
     if (hint === undefined) return;
     const alike = this.#limiter.allow(reason, this.#rim.steady());
     if (alike === undefined) return;
-    this.#rim.log.warn({ reason, path: this.#paths[path]?.name, alike }, `datagram refused: ${hint}`);
+    this.#rim.log.warn({ reason, path: name, alike }, `datagram refused: ${hint}`);
   }
 }
 

@@ -6,16 +6,13 @@ import {
   formatReasons,
   formatRows,
 } from "../../shared/admin/text.ts";
-import type { RecvStatus } from "./status.ts";
+import type { PathStatus, RecvStatus } from "./status.ts";
 
 export function formatRecvStatus(status: RecvStatus): string {
   const { link, ledger, spool } = status;
   const head = `tidegate-recv ${status.version}, link ${status.linkId}: ${status.state}, up ${formatDuration(status.uptimeSeconds)}\n`;
   const problem = status.problem === null ? "" : `  cannot write the spool: ${status.problem}\n`;
-  const paths = link.paths.map((path) => {
-    const figures = `${path.address}, ${formatCount(path.datagrams)} datagrams, ${formatBytes(path.bytes)}, refused ${formatReasons(path.refused)}`;
-    return [path.name, figures] as const;
-  });
+  const paths = link.paths.map((path) => [path.name, describePath(path)] as const);
   const targets = status.targets.map((target) => {
     const { forwarded, held, filtered, lost } = target.ledger;
     const figures = `${target.state}, forwarded ${formatCount(forwarded)}, held ${formatCount(held)}, filtered ${formatReasons(filtered)}, lost ${formatReasons(lost)}`;
@@ -65,4 +62,30 @@ function describeSender({ sender, link }: RecvStatus): string {
   const state = sender.stopping ? "stopped" : `up ${formatDuration(sender.uptimeSeconds)}`;
   const clock = `clock ${((link.clockDifferenceMs ?? 0) / 1000).toFixed(1)} s behind ours`;
   return `${state}, started again ${link.senderRestarts} times, ${clock}, ${figures}`;
+}
+
+/** What a path brings, and below it what is wrong with it. */
+function describePath(path: PathStatus): string {
+  const missing = path.missing === null ? "unknown" : formatCount(path.missing);
+  const figures = [
+    `${path.type} ${path.address}`,
+    `${formatCount(path.datagrams)} datagrams (${formatBytes(path.bytes)})`,
+    `first ${formatCount(path.first)}`,
+    `missing ${missing}`,
+    `refused ${formatReasons(path.refused)}`,
+  ];
+  const skipped = Object.keys(path.skippedBytes).length > 0;
+  if (skipped) figures.push(`bytes skipped ${formatReasons(path.skippedBytes)}`);
+  for (const [what, count] of Object.entries(path.events))
+    figures.push(`${what.replace("_", " ")} ${formatCount(count)}`);
+  const troubles: string[] = [];
+  if (path.problem !== null) troubles.push(`brings nothing: ${path.problem}`);
+  if (path.silent) troubles.push(describeSilence(path));
+  return [figures.join(", "), ...troubles].join("\n    ");
+}
+
+function describeSilence({ silentSeconds }: PathStatus): string {
+  return silentSeconds === null
+    ? "is silent: nothing has ever come by it, while other paths bring something"
+    : `is silent for ${silentSeconds.toFixed(0)} s, while other paths bring something`;
 }

@@ -6,6 +6,7 @@ import type { Counters } from "../../shared/counters.ts";
 import type { HeartbeatSection } from "../../shared/framing/heartbeat.ts";
 import type { LinkLedger, TargetLedger } from "./ledger.ts";
 import type { LinkHealth, LinkHealthState } from "./link/health.ts";
+import type { PathFigures } from "./link/paths.ts";
 import type { Target, TargetState } from "./targets/target.ts";
 
 export type RecvFigures = {
@@ -34,13 +35,19 @@ export type RecvFigures = {
   };
   readonly counters: Counters;
   readonly ledger: LinkLedger;
-  readonly paths: readonly {
-    readonly name: string;
-    readonly address: string;
-    readonly receiveBufferBytes: number;
-    readonly counters: Counters;
-  }[];
+  readonly paths: readonly PathFigures[];
   readonly targets: readonly { readonly target: Target; readonly ledger: TargetLedger }[];
+};
+
+export type PathStatus = Omit<PathFigures, "receiveBufferBytes" | "problem" | "silentMs" | "missing"> & {
+  /** Of a UDP socket, as granted. */
+  readonly receiveBufferBytes: number | null;
+  /** What keeps it from reading. */
+  readonly problem: string | null;
+  /** Since something came; null before the first. */
+  readonly silentSeconds: number | null;
+  /** Datagrams that the sender has put on this path since its first heartbeat and that have not come; null while unknown. */
+  readonly missing: number | null;
 };
 
 export type RecvStatus = {
@@ -70,14 +77,7 @@ export type RecvStatus = {
     readonly surplusDatagrams: number;
     /** Datagrams that were refused, by reason. */
     readonly refused: Record<string, number>;
-    readonly paths: readonly {
-      readonly name: string;
-      readonly address: string;
-      readonly receiveBufferBytes: number;
-      readonly datagrams: number;
-      readonly bytes: number;
-      readonly refused: Record<string, number>;
-    }[];
+    readonly paths: readonly PathStatus[];
   };
   /** The sender's side as its last heartbeat told it; null before the first. */
   readonly sender: {
@@ -132,14 +132,13 @@ export function makeStatus(figures: RecvFigures, nowMs: number): RecvStatus {
       restoredSymbols: counters.get("link/restored_symbols"),
       surplusDatagrams: counters.get("link/surplus"),
       refused: counters.group("link/refused"),
-      paths: figures.paths.map(({ counters: own, ...path }) => {
-        return {
-          ...path,
-          datagrams: own.get("datagrams"),
-          bytes: own.get("bytes"),
-          refused: own.group("refused"),
-        };
-      }),
+      paths: figures.paths.map(({ silentMs, ...path }) => ({
+        ...path,
+        receiveBufferBytes: path.receiveBufferBytes ?? null,
+        problem: path.problem ?? null,
+        silentSeconds: silentMs === undefined ? null : silentMs / 1000,
+        missing: path.missing ?? null,
+      })),
     },
     sender: last
       ? {
@@ -227,14 +226,7 @@ export function createMetrics(read: () => RecvFigures): Metrics {
   metrics.counter("tidegate_recv_refused_datagrams_total", "Refused by reason.", ["reason"], () =>
     labelled("reason", read().counters.group("link/refused")),
   );
-  metrics.counter(
-    "tidegate_recv_path_datagrams_total",
-    "Datagrams read from a path.",
-    ["path"],
-    function* () {
-      for (const path of read().paths) yield [{ path: path.name }, path.counters.get("datagrams")];
-    },
-  );
+  addPathMetrics(metrics, read);
   metrics.gauge("tidegate_recv_spool_bytes", "Content bytes in the spool.", [], () =>
     single(read().spoolBytes),
   );
@@ -246,6 +238,54 @@ export function createMetrics(read: () => RecvFigures): Metrics {
   );
   addTargetMetrics(metrics, read);
   return metrics;
+}
+
+function addPathMetrics(metrics: Metrics, read: () => RecvFigures): void {
+  const perPath = function* (pick: (path: PathFigures) => number | undefined) {
+    for (const path of read().paths) {
+      const value = pick(path);
+      if (value !== undefined) yield [{ path: path.name }, value] as const;
+    }
+  };
+  const perReason = function* (pick: (path: PathFigures) => Record<string, number>, label: string) {
+    for (const path of read().paths) {
+      for (const [reason, value] of Object.entries(pick(path)))
+        yield [{ path: path.name, [label]: reason }, value] as const;
+    }
+  };
+  const counter = (name: string, help: string, pick: (path: PathFigures) => number) =>
+    metrics.counter(`tidegate_recv_path_${name}_total`, help, ["path"], () => perPath(pick));
+  counter("datagrams", "Datagrams read from a path.", (path) => path.datagrams);
+  counter("bytes", "Bytes of datagrams read from a path.", (path) => path.bytes);
+  counter("first", "Datagrams that brought what was not here yet.", (path) => path.first);
+  counter("surplus", "Datagrams that were not needed any more.", (path) => path.surplus);
+  metrics.gauge(
+    "tidegate_recv_path_missing_datagrams",
+    "Datagrams that the sender has put on a path and that have not come by it.",
+    ["path"],
+    () => perPath((path) => path.missing),
+  );
+  metrics.gauge("tidegate_recv_path_silent", "1 while a path brings nothing and others do.", ["path"], () =>
+    perPath((path) => (path.silent ? 1 : 0)),
+  );
+  metrics.gauge("tidegate_recv_path_blocked", "1 while a path cannot be read.", ["path"], () =>
+    perPath((path) => (path.problem === undefined ? 0 : 1)),
+  );
+  metrics.counter("tidegate_recv_path_refused_total", "Refused by reason.", ["path", "reason"], () =>
+    perReason((path) => path.refused, "reason"),
+  );
+  metrics.counter(
+    "tidegate_recv_path_skipped_bytes_total",
+    "Bytes of a stream or of files that belong to no record, by reason.",
+    ["path", "reason"],
+    () => perReason((path) => path.skippedBytes, "reason"),
+  );
+  metrics.counter(
+    "tidegate_recv_path_events_total",
+    "Connections, files and the like.",
+    ["path", "event"],
+    () => perReason((path) => path.events, "event"),
+  );
 }
 
 function addTargetMetrics(metrics: Metrics, read: () => RecvFigures): void {

@@ -1,43 +1,24 @@
 // The configuration of the send agent: the schema of send.toml, and loading it with the files it names.
 // Reads files only, never the network. Refuses to give a part: it is all of it, or every fault.
 
-import * as z from "zod";
+import type * as z from "zod";
 import {
   type Durability,
   durability,
   loadAdmin,
   type SharedConfig,
   sharedShape,
-  toEndpoint,
   toShared,
 } from "../../shared/config/agent-tables.ts";
-import type { Endpoint } from "../../shared/config/endpoint.ts";
-import {
-  choice,
-  decimalNumber,
-  endpoint,
-  flag,
-  localTopicFilter,
-  name,
-  path,
-  wholeNumber,
-} from "../../shared/config/leaf.ts";
+import { choice, localTopicFilter, name, path, wholeNumber } from "../../shared/config/leaf.ts";
 import { chooseClock, type Loaded, type LoadOptions, refuse } from "../../shared/config/loaded.ts";
 import { type Environment, Review } from "../../shared/config/review.ts";
 import { type LinkKeys, loadSealing, sealingShape } from "../../shared/config/sealing.ts";
-import { list, oneOrMore, table, tables, typedTable } from "../../shared/config/table.ts";
+import { list, oneOrMore, table, tables } from "../../shared/config/table.ts";
 import { readToml } from "../../shared/config/toml.ts";
 import { type Partially, validate } from "../../shared/config/validate.ts";
+import { reviewSendPaths, type SendPath, sendPathTable, toSendPath } from "./path-config.ts";
 import { loadSources, type SourceConfig, sourceTable, toSource } from "./source-config.ts";
-
-export type SendPath = {
-  readonly name: string;
-  readonly type: "udp";
-  readonly endpoint: Endpoint;
-  readonly rateMbitPerSecond: number;
-  readonly queueBytesMax: number;
-  readonly bestEffort: boolean;
-};
 
 export type SendConfig = SharedConfig & {
   readonly link: LinkKeys & {
@@ -68,23 +49,6 @@ export type SendConfig = SharedConfig & {
   }[];
   readonly latestOnly: readonly string[];
 };
-
-const udpPath = table({
-  name: name()
-    .optional()
-    .describe('Name of the path in logs and counters. Default: "path-1", "path-2" and so on.'),
-  type: z.literal("udp").describe("UDP datagrams."),
-  endpoint: endpoint().describe("Where the datagrams go: the receiver, or the diode's own input."),
-  rate_mbit_per_second: decimalNumber(0.0096, 10_000)
-    .default(100)
-    .describe("Never faster than this, headers included. Set it below what the diode can carry."),
-  queue_bytes_max: wholeNumber(65_536, 1_073_741_824)
-    .default(4_194_304)
-    .describe("Memory for datagrams that wait for their turn on the path."),
-  best_effort: flag()
-    .default(false)
-    .describe("Leaves out what the path is too slow for, so that it holds up no other path."),
-});
 
 export const sendSchema = table({
   link: table({
@@ -119,9 +83,7 @@ export const sendSchema = table({
       .describe(
         "Sends everything once more after this time, in capacity that nothing else wants. 0 turns it off.",
       ),
-    path: tables("link.path", typedTable([udpPath]), 1, 16).describe(
-      "The one-way paths across; all carry the same.",
-    ),
+    path: tables("link.path", sendPathTable, 1, 16).describe("The one-way paths across; all carry the same."),
   }).describe("The link to the other side."),
   journal: table({
     directory: path().describe("Directory of the journal. It must be on a local disk."),
@@ -191,7 +153,7 @@ export function loadSendConfig(
     ok: true,
     config: {
       ...toShared(review, value, token),
-      link: toLink(value.link, sealing),
+      link: toLink(review, value.link, sealing),
       journal: {
         directory: review.resolve(value.journal.directory),
         bytesMax: value.journal.bytes_max,
@@ -215,12 +177,7 @@ export function loadSendConfig(
 }
 
 function checkTogether(review: Review, send: Partially<SendTable>): void {
-  review.requireUnique(
-    (send.link?.path ?? []).map((entry, index) => ({
-      path: ["link", "path", index, "name"],
-      value: entry === undefined ? undefined : (entry.name ?? defaultPathName(index)),
-    })),
-  );
+  reviewSendPaths(review, send.link?.path ?? []);
   review.requireUnique(
     (send.filter ?? []).map((filter, index) => ({ path: ["filter", index, "name"], value: filter?.name })),
   );
@@ -233,7 +190,7 @@ function checkTogether(review: Review, send: Partially<SendTable>): void {
   );
 }
 
-function toLink(link: SendTable["link"], sealing: LinkKeys): SendConfig["link"] {
+function toLink(review: Review, link: SendTable["link"], sealing: LinkKeys): SendConfig["link"] {
   return {
     id: link.id,
     ...sealing,
@@ -246,17 +203,6 @@ function toLink(link: SendTable["link"], sealing: LinkKeys): SendConfig["link"] 
     interleaveBlocks: link.interleave_blocks,
     compression: link.compression,
     repeatAfterSeconds: link.repeat_after_seconds,
-    paths: link.path.map((entry, index) => ({
-      name: entry.name ?? defaultPathName(index),
-      type: entry.type,
-      endpoint: toEndpoint(entry.endpoint),
-      rateMbitPerSecond: entry.rate_mbit_per_second,
-      queueBytesMax: entry.queue_bytes_max,
-      bestEffort: entry.best_effort,
-    })),
+    paths: link.path.map((entry, index) => toSendPath(review, entry, index)),
   };
-}
-
-function defaultPathName(index: number): string {
-  return `path-${index + 1}`;
 }

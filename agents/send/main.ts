@@ -9,8 +9,12 @@ import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
+import { inspectPath } from "../../shared/inspect/inspect.ts";
+import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
+import { pump } from "../../shared/inspect/pump.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
+import { prepareInspect } from "./inspect-command.ts";
 import { askReplay } from "./replay-command.ts";
 import { SendAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type SendStatus } from "./status.ts";
@@ -56,6 +60,7 @@ const TABLE: CommandTable = {
         { name: "until", value: "TIME", summary: "What was accepted until then (now unless given)" },
       ],
     },
+    INSPECT_COMMAND,
   ],
 };
 
@@ -123,6 +128,7 @@ async function main(): Promise<ExitStatus> {
     print(result.stdout);
     return result.status;
   }
+  if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadSendConfig(line.values.config ?? "", process.env, {
     expiredCertificates: isRun ? "allow" : "refuse",
@@ -150,6 +156,18 @@ async function replay(config: SendConfig, values: CommandValues): Promise<ExitSt
   process.stderr.write(result.stderr);
   print(result.stdout);
   return result.status;
+}
+
+async function inspect(values: CommandValues): Promise<ExitStatus> {
+  const options = prepareInspect(values, process.env);
+  if ("status" in options) {
+    process.stderr.write(options.stderr);
+    return options.status;
+  }
+  const fault = await pump(inspectPath(values.path ?? "", options), process.stdout);
+  if (fault === undefined) return EXIT.ok;
+  process.stderr.write(`${fault}\n`);
+  return EXIT.failed;
 }
 
 async function showStatus(config: SendConfig, values: CommandValues): Promise<ExitStatus> {

@@ -18,6 +18,8 @@ const SAVE_MS = 1000;
 const RETRY_JOURNAL_MS = 250;
 /** Repeats and stalled paths are looked after this often when nothing else happens. */
 const IDLE_PUMP_MS = 50;
+/** How long the last heartbeat may take to leave. */
+const FAREWELL_MS = 1000;
 const REFUSAL_LOG_MS = 10_000;
 
 export type Rim = {
@@ -47,7 +49,7 @@ export class SendAgent {
 
   /** Throws an Error with a sentence for a person when the journal or a path cannot be opened. */
   static async start(config: SendConfig, rim: Rim): Promise<SendAgent> {
-    const paths = await openPaths(config.link, rim.log, rim.steady);
+    const paths = await openPaths(config.link, rim);
     const agent = new SendAgent(config, rim, paths);
     agent.#start();
     return agent;
@@ -86,6 +88,7 @@ export class SendAgent {
     });
     this.#replays = openReplayDesk(directory, this.#core, rim.log);
     const { journal } = this.#core;
+    for (const path of paths) path.begin(journal.epoch);
     const names = {
       journal: hex(journal.journalId),
       epoch: hex(journal.epoch),
@@ -134,8 +137,12 @@ export class SendAgent {
     ]);
     for (const timer of this.#timers) clearInterval(timer);
     this.#beat();
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    for (const path of this.#paths) path.close();
+    const farewellMs = this.#rim.steady() + FAREWELL_MS;
+    const leaving = () =>
+      this.#paths.some(({ queue }) => !queue.empty && !queue.isStalled(this.#rim.steady()));
+    do await new Promise((resolve) => setTimeout(resolve, 20));
+    while (leaving() && this.#rim.steady() < farewellMs);
+    await Promise.all(this.#paths.map((path) => path.close()));
     this.#core.close();
     return idle;
   }

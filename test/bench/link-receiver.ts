@@ -70,8 +70,11 @@ serve({
     const credit = Buffer.alloc(4);
     const port = await findFreeUdpPort();
     const socket = await openUdpReceiver(
-      { host: "127.0.0.1", port },
-      LINK.receiveBufferBytes,
+      {
+        address: { host: "127.0.0.1", port },
+        interface: undefined,
+        receiveBufferBytes: LINK.receiveBufferBytes,
+      },
       (datagram) => {
         take(datagram);
         lastUs = readMicroseconds();

@@ -1,6 +1,6 @@
 // The sending end of the bare link: blocks sealed and coded as the send agent does it, or plain datagrams of the same
 // size from the same socket. Sends only what the receiver has room for, so that the fastest loss-free speed is measured.
-import { openUdpSender, type UdpSender } from "../../agents/send/link/udp-path.ts";
+import { openUdpSender, type UdpSender, type UdpTarget } from "../../agents/send/link/udp-path.ts";
 import { splitContent } from "../../shared/framing/block.ts";
 import { BlockEncoder } from "../../shared/framing/encoder.ts";
 import { KIND_MESSAGES } from "../../shared/framing/header.ts";
@@ -37,7 +37,7 @@ serve({
       closed: () => {},
     });
     await greeted;
-    const socket = await openUdpSender("127.0.0.1", port, 4, () => wake());
+    const socket = await openUdpSender(describePath(port), () => wake());
     const next = sealed ? sealBlocks(datagramBytes) : plainBursts(datagramBytes);
     const window = LINK.windowBytes / datagramBytes;
     let datagrams = 0;
@@ -93,4 +93,10 @@ function sealBlocks(datagramBytes: number): () => Buffer[] {
     const blocks = splitContent(sequence++, 1, content, LINK.contentBytes);
     return blocks.flatMap((block) => encoder.encode(KIND_MESSAGES, 0, block));
   };
+}
+
+function describePath(port: number): UdpTarget {
+  const endpoint = { host: "127.0.0.1", port };
+  const usual = { interface: undefined, localAddress: undefined, multicastTtl: 1, multicastLoop: false };
+  return { name: "bench", endpoint, ...usual };
 }

@@ -10,6 +10,7 @@ export type LinkStanding = {
   readonly sealedMegabits: Spread;
   readonly ratio: Spread;
   readonly sealedCpuPerGigabyte: { readonly sender: number; readonly receiver: number };
+  readonly foreignLoadMost: number;
 };
 
 export type Results = {
@@ -79,14 +80,24 @@ export function formatResults(results: Results): string {
 
 function formatLink(link: readonly LinkStanding[]): string[] {
   return table(
-    ["datagram", "plain UDP Mbit/s", "sealed and coded Mbit/s", "ratio", "CPU s per GB, sender + receiver"],
-    link.map(({ datagramBytes, plainMegabits, sealedMegabits, ratio, sealedCpuPerGigabyte }) => [
-      `${group(datagramBytes)} B`,
-      show(plainMegabits, 0),
-      show(sealedMegabits, 0),
-      show(ratio, 2),
-      `${sealedCpuPerGigabyte.sender.toFixed(2)} + ${sealedCpuPerGigabyte.receiver.toFixed(2)}`,
-    ]),
+    [
+      "datagram",
+      "plain UDP Mbit/s",
+      "sealed and coded Mbit/s",
+      "ratio",
+      "CPU s per GB, sender + receiver",
+      "others used",
+    ],
+    link.map(
+      ({ datagramBytes, plainMegabits, sealedMegabits, ratio, sealedCpuPerGigabyte, foreignLoadMost }) => [
+        `${group(datagramBytes)} B`,
+        show(plainMegabits, 0),
+        show(sealedMegabits, 0),
+        show(ratio, 2),
+        `${sealedCpuPerGigabyte.sender.toFixed(2)} + ${sealedCpuPerGigabyte.receiver.toFixed(2)}`,
+        `${Math.round(foreignLoadMost * 100)} %`,
+      ],
+    ),
   );
 }
 

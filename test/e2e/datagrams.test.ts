@@ -71,7 +71,7 @@ requireTools(["mosquitto"])("a datagram", () => {
       for (const datagram of datagrams) await inject(Buffer.from(datagram, "hex"));
       const status = await recv.waitForStatus<RecvStatus>(
         "the refusal",
-        ({ link }) => sum(link.refused) === sum(expected),
+        ({ link }) => sum(link.refused) >= sum(expected),
       );
       expect(status.link.refused).toEqual(expected);
       expect(status.link.paths[0]?.refused).toEqual(expected);

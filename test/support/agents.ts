@@ -59,7 +59,7 @@ export function startAgent(agent: AgentName, configFile: string, wishes: SpawnWi
     detached: wishes.detached ?? false,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  return new Agent(agent, child);
+  return new Agent(agent, child, (wishes.before ?? []).length > 0);
 }
 
 export class Agent {
@@ -72,6 +72,7 @@ export class Agent {
   constructor(
     readonly agent: AgentName,
     private readonly child: ChildProcess,
+    private readonly isWrapped = false,
   ) {
     child.on("error", (error) => {
       this.#failure = error;
@@ -168,10 +169,11 @@ export class Agent {
     await this.kill();
   }
 
-  // What stands before the program may be its parent (strace), which would be gone without it.
+  // What stands before the program may be its parent (strace), which would be gone without it. Without one, a child is the
+  // program's own.
   #signal(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): void {
     if (this.hasEnded) return;
-    const [child] = readChildren(this.pid);
+    const [child] = this.isWrapped ? readChildren(this.pid) : [];
     if (child === undefined) this.child.kill(signal);
     else process.kill(child, signal);
   }

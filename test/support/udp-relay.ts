@@ -4,6 +4,8 @@ import { createSocket, type Socket } from "node:dgram";
 export class UdpRelay implements AsyncDisposable {
   /** Copies of what it has handed on. */
   readonly recorded: Buffer[] = [];
+  /** Datagrams that came while it was cut. */
+  dropped = 0;
   #isCut = false;
 
   private constructor(
@@ -18,7 +20,10 @@ export class UdpRelay implements AsyncDisposable {
     socket.setRecvBufferSize(4_194_304);
     const relay = new UdpRelay(socket.address().port, [...new Set([socket, out])]);
     socket.on("message", (datagram) => {
-      if (relay.#isCut) return;
+      if (relay.#isCut) {
+        relay.dropped++;
+        return;
+      }
       relay.recorded.push(datagram);
       out.send(datagram, toPort, toFamily === "IPv6" ? "::1" : "127.0.0.1");
     });
@@ -27,6 +32,10 @@ export class UdpRelay implements AsyncDisposable {
 
   cut(): void {
     this.#isCut = true;
+  }
+
+  mend(): void {
+    this.#isCut = false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -35,7 +35,8 @@ export type ReceiverOutput = {
   /** Sequences `range.first` up to `range.end` of the content were in an open gap, and are here after all. */
   recover(stream: number, joined: Joined, range: Filled): void;
   gap(stream: number, gap: Gap, reason: GapReason): void;
-  heartbeat(heartbeat: Heartbeat): void;
+  /** `block` is the number of its block in this epoch. */
+  heartbeat(heartbeat: Heartbeat, block: number): void;
   /** A sender's journal that was not known; `retired` is the one it replaces. */
   journalChanged(journalId: bigint, retired: bigint | undefined): void;
   /** The sender was started again, on the same journal. */
@@ -55,6 +56,7 @@ export class Receiver {
   readonly #codec = new FecCodec();
   readonly #streams = new Map<number, Stream>();
   #assemblies: Record<number, Assembly>;
+  #heartbeatBlock = 0;
   /** The header read last. */
   #last: Header | undefined;
 
@@ -124,7 +126,7 @@ export class Receiver {
     const block = this.#assemblies[header.kind]?.add(header, symbol, nowMs);
     if (block === undefined || typeof block === "string") return block;
     return header.kind === KIND_HEARTBEAT
-      ? this.#takeHeartbeat(block.bytes, nowMs)
+      ? this.#takeHeartbeat(header.block, block.bytes, nowMs)
       : this.#takeMessages(block.stream, block.bytes, nowMs);
   }
 
@@ -142,7 +144,9 @@ export class Receiver {
     return stream.order.add(joined, nowMs) || recovered.length > 0 ? undefined : "sequence-delivered";
   }
 
-  #takeHeartbeat(bytes: Uint8Array, nowMs: number): Refusal | undefined {
+  #takeHeartbeat(number: number, bytes: Uint8Array, nowMs: number): Refusal | undefined {
+    // One that was longer on its way than its successor has nothing new to say.
+    if (number < this.#heartbeatBlock) return "surplus";
     const block = decodeBlock(bytes);
     const whole =
       block !== undefined && !block.compressed && block.parts === 1 && block.first === 0 && block.count === 1;
@@ -150,7 +154,8 @@ export class Receiver {
     if (heartbeat === undefined) return "heartbeat-malformed";
     if (heartbeat.streams.some((entry) => entry.stream >= STREAMS_MAX)) return "heartbeat-malformed";
     for (const entry of heartbeat.streams) this.#stream(entry.stream).order.noteSent(entry.sent, nowMs);
-    this.#output.heartbeat(heartbeat);
+    this.#heartbeatBlock = number;
+    this.#output.heartbeat(heartbeat, number);
     return undefined;
   }
 
@@ -167,6 +172,7 @@ export class Receiver {
   /** Follows a new run. The datagram that names it was authenticated with a live key. */
   #adopt(header: Header): void {
     const state = this.#state;
+    this.#heartbeatBlock = 0;
     this.#assemblies = this.#newAssemblies();
     if (header.journalId === state.journalId) {
       state.epoch = header.epoch;

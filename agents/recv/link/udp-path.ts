@@ -1,43 +1,73 @@
 // One UDP path: a bound socket that is only ever read. Asks for a large receive buffer and says what was granted,
-// because what the kernel cannot hold while the agent is busy is lost.
-import { createSocket } from "node:dgram";
+// because what the kernel cannot hold while the agent is busy is lost. Joins the group when its address is one.
+// Refuses an address or an interface that this machine does not have, and one that another program reads.
 import { lookup } from "node:dns/promises";
+import { isIPv4 } from "node:net";
+import { formatEndpoint } from "../../../shared/config/endpoint.ts";
+import { bindToInterface, joinGroup, setReceiveBufferBytes } from "../../../shared/native/socket-options.ts";
+import type { UdpRecvPath } from "../path-config.ts";
+import type { PathInput } from "./path-input.ts";
 
-export type UdpReceiver = {
-  /** The bound address, e.g. "0.0.0.0:14550". */
-  readonly address: string;
-  /** Bytes of the receive buffer that the kernel granted (its own bookkeeping counted, so about twice the payload). */
-  readonly receiveBufferBytes: number;
-  close(): Promise<void>;
-};
+export type UdpWishes = Pick<UdpRecvPath, "address" | "interface" | "receiveBufferBytes">;
 
 /** Binds and begins to read. Throws an Error with a sentence for a person when the address cannot be bound. */
 export async function openUdpReceiver(
-  address: { readonly host: string; readonly port: number },
-  receiveBufferBytes: number,
+  wishes: UdpWishes,
   onDatagram: (datagram: Buffer) => void,
   onError: (error: Error) => void,
-): Promise<UdpReceiver> {
-  const text = `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
-  const resolved = await lookup(address.host).catch((error: Error) => {
+): Promise<PathInput & { readonly receiveBufferBytes: number }> {
+  const text = formatEndpoint(wishes.address);
+  const resolved = await lookup(wishes.address.host).catch((error: Error) => {
     throw new Error(`cannot resolve ${text}: ${error.message}`);
   });
-  const socket = createSocket({ type: resolved.family === 6 ? "udp6" : "udp4", reuseAddr: false });
-  socket.on("message", onDatagram);
-  await new Promise<void>((resolve, reject) => {
-    socket.once("error", (error: NodeJS.ErrnoException) => {
-      const why = error.code === "EADDRINUSE" ? "another program has it" : error.message;
-      reject(new Error(`cannot bind ${text}: ${why}`));
-    });
-    socket.bind(address.port, resolved.address, resolve);
+  const scope = wishes.address.host.split("%")[1];
+  const hostname = restoreScope(resolved.address, scope);
+  const socket = await Bun.udpSocket({
+    hostname,
+    port: wishes.address.port,
+    binaryType: "buffer",
+    socket: {
+      data: (_socket, datagram) => onDatagram(datagram),
+      error: (_socket, error) => onError(error),
+    },
+  }).catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`cannot bind ${text}: ${ERRORS[error.code ?? ""] ?? error.message}`);
   });
-  socket.removeAllListeners("error");
-  socket.on("error", onError);
-  socket.setRecvBufferSize(receiveBufferBytes);
-  const bound = socket.address();
+  const fail = (why: string) => {
+    socket.close();
+    return new Error(why);
+  };
+  const { fd } = socket as unknown as { readonly fd: number };
+  const granted = setReceiveBufferBytes(fd, wishes.receiveBufferBytes);
+  if (wishes.interface !== undefined) {
+    const why = bindToInterface(fd, wishes.interface);
+    if (why !== undefined) throw fail(`cannot bind ${text} to interface ${wishes.interface}: ${why}`);
+  }
+  if (isGroup(hostname)) {
+    const why = joinGroup(fd, hostname, wishes.interface ?? scope);
+    if (why !== undefined) throw fail(`cannot join the multicast group ${wishes.address.host}: ${why}`);
+  }
+  const bound = socket.address;
   return {
-    address: `${bound.family === "IPv6" ? `[${bound.address}]` : bound.address}:${bound.port}`,
-    receiveBufferBytes: socket.getRecvBufferSize(),
-    close: () => new Promise((resolve) => socket.close(() => resolve())),
+    address: formatEndpoint({ host: restoreScope(bound.address, scope), port: bound.port }),
+    receiveBufferBytes: granted ?? 0,
+    close: () => socket.close(),
   };
 }
+
+/** Name resolution and the kernel give a link-local address back without the interface it belongs to. */
+function restoreScope(address: string, scope: string | undefined): string {
+  return scope === undefined || address.includes("%") || isIPv4(address) ? address : `${address}%${scope}`;
+}
+
+function isGroup(address: string): boolean {
+  if (!isIPv4(address)) return /^ff/i.test(address);
+  const first = Number(address.split(".")[0]);
+  return first >= 224 && first <= 239;
+}
+
+const ERRORS: Record<string, string> = {
+  EADDRINUSE: "another program has it",
+  EADDRNOTAVAIL: "this machine does not have that address",
+  EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE",
+};

@@ -3,6 +3,9 @@
 /** Time's worth of bytes that may gather while nothing leaves: makes up for the coarseness of timers. */
 const BURST_MS = 4;
 
+/** Sums of fractions are never quite whole: without this, a wait could be too short for a clock to see. */
+const ROUNDING_BYTES = 0.001;
+
 export class Pacer {
   readonly #bytesPerMs: number;
   readonly #burstBytes: number;
@@ -12,7 +15,8 @@ export class Pacer {
   /** `largestBytes` is the size on the wire of the largest datagram: one always fits the bucket. */
   constructor(mbitPerSecond: number, largestBytes: number, nowMs: number) {
     this.#bytesPerMs = (mbitPerSecond * 1_000_000) / 8 / 1000;
-    this.#burstBytes = Math.max(this.#bytesPerMs * BURST_MS, largestBytes);
+    // Beside the datagram that waits there is room for what gathers until a late timer: else a slow path would be slower still.
+    this.#burstBytes = largestBytes + this.#bytesPerMs * BURST_MS;
     this.#tokens = this.#burstBytes;
     this.periodMs = largestBytes / this.#bytesPerMs;
     this.#lastMs = nowMs;
@@ -27,7 +31,7 @@ export class Pacer {
       this.#tokens = Math.min(this.#burstBytes, this.#tokens + (nowMs - this.#lastMs) * this.#bytesPerMs);
     }
     this.#lastMs = nowMs;
-    if (this.#tokens < bytes) return false;
+    if (this.#tokens < bytes - ROUNDING_BYTES) return false;
     this.#tokens -= bytes;
     return true;
   }
@@ -35,6 +39,11 @@ export class Pacer {
   /** Puts back what did not leave after all. */
   giveBack(bytes: number): void {
     this.#tokens += bytes;
+  }
+
+  /** The time that so many bytes take on the wire. */
+  timeMs(bytes: number): number {
+    return bytes / this.#bytesPerMs;
   }
 
   /** Milliseconds until `bytes` may leave. */

@@ -23,6 +23,10 @@ export type PathQueueOptions = {
 const BURST_DATAGRAMS = 32;
 /** Pause after the kernel refused to take a datagram. */
 const RETRY_MS = 50;
+/** First pause when there was no room for all of it; each further one is twice as long, up to RETRY_MS. */
+const FULL_MS = 1;
+/** Heartbeats may take one part in so many of what a path carries: on a slow one they come less often. */
+const HEARTBEAT_SHARE = 4;
 /** A path that has not moved for this long holds nobody up any more. */
 const STALL_MS = 1000;
 
@@ -34,6 +38,8 @@ export class PathQueue {
   #turn = 0;
   #bytes = 0;
   #movedMs = 0;
+  #fullMs = FULL_MS;
+  #nextHeartbeatMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: PathQueueOptions) {
     this.#options = options;
@@ -67,6 +73,11 @@ export class PathQueue {
 
   /** Puts a heartbeat in front of the blocks. An older one that still waits is out of date and is dropped. */
   addHeartbeat(datagrams: readonly Buffer[], nowMs: number): void {
+    const { pacer, overheadBytes } = this.#options;
+    if (nowMs < this.#nextHeartbeatMs) return;
+    let wireBytes = 0;
+    for (const datagram of datagrams) wireBytes += datagram.length + overheadBytes;
+    this.#nextHeartbeatMs = nowMs + HEARTBEAT_SHARE * pacer.timeMs(wireBytes);
     if (this.empty) this.#movedMs = nowMs;
     this.#heartbeat = { datagrams, at: 0, sent: 0, onSent: () => {} };
   }
@@ -94,7 +105,10 @@ export class PathQueue {
         picks.push(batch);
         ready.push(datagram);
       }
-      if (ready.length > 0 && !this.#flush(picks, ready, nowMs)) return RETRY_MS;
+      if (ready.length > 0) {
+        const retryMs = this.#flush(picks, ready, nowMs);
+        if (retryMs !== undefined) return retryMs;
+      }
       if (wait > 0) return wait;
     }
     return undefined;
@@ -111,8 +125,8 @@ export class PathQueue {
     return window[this.#turn % window.length];
   }
 
-  /** False when the kernel did not take all of it. */
-  #flush(picks: readonly Batch[], ready: readonly Buffer[], nowMs: number): boolean {
+  /** Undefined when all of it was taken, else the pause before the next attempt. */
+  #flush(picks: readonly Batch[], ready: readonly Buffer[], nowMs: number): number | undefined {
     const { pacer, overheadBytes, write, onError } = this.#options;
     const { written, error } = write(ready);
     for (let i = ready.length - 1; i >= written; i--) {
@@ -132,7 +146,12 @@ export class PathQueue {
     if (error !== undefined) this.counters.errors++;
     onError(error);
     for (const batch of done) this.#finish(batch);
-    return written === ready.length;
+    if (error !== undefined) return RETRY_MS;
+    if (written > 0) this.#fullMs = FULL_MS;
+    if (written === ready.length) return undefined;
+    const retryMs = this.#fullMs;
+    this.#fullMs = Math.min(RETRY_MS, retryMs * 2);
+    return retryMs;
   }
 
   #finish(batch: Batch): void {

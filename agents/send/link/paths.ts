@@ -1,10 +1,16 @@
-// Opens the configured paths and keeps them moving: a queue, a pacer and a socket each, and the timer between them.
-import { lookup } from "node:dns/promises";
+// Opens the configured paths and keeps them moving: a queue, a pacer and a writer each, and the timer between them.
+import { RECORD_HEADER_BYTES } from "../../../shared/framing/record.ts";
 import type { Logger } from "../../../shared/log.ts";
 import type { SendConfig } from "../config.ts";
+import { type SendPath, showSendPath } from "../path-config.ts";
+import { DirectoryPath } from "./directory-path.ts";
 import { Pacer } from "./pacer.ts";
 import { PathQueue, type PathQueueOptions } from "./path-queue.ts";
-import { openUdpSender, type UdpSender, wireOverheadBytes } from "./udp-path.ts";
+import type { PathWriter } from "./path-writer.ts";
+import { openPipeStream } from "./pipe-path.ts";
+import { type OpenStream, StreamPath } from "./stream-path.ts";
+import { openTcpStream } from "./tcp-path.ts";
+import { openUdpSender } from "./udp-path.ts";
 
 type LinkConfig = SendConfig["link"];
 
@@ -15,7 +21,7 @@ export class Path {
   readonly queue: PathQueue;
   /** Called after datagrams have left: there may be room again. */
   onWritten: () => void = () => {};
-  #socket: UdpSender | undefined;
+  #writer: PathWriter | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #problem: string | undefined;
   #pumping = false;
@@ -30,7 +36,7 @@ export class Path {
   ) {
     this.queue = new PathQueue({
       ...options,
-      write: (datagrams) => this.#socket?.write(datagrams) ?? { written: 0 },
+      write: (datagrams) => this.#writer?.write(datagrams) ?? { written: 0 },
       onError: (error) => this.#note(error),
     });
   }
@@ -40,8 +46,20 @@ export class Path {
     return this.#problem;
   }
 
-  attach(socket: UdpSender): void {
-    this.#socket = socket;
+  attach(writer: PathWriter): void {
+    this.#writer = writer;
+  }
+
+  /** Tells the path the sender's run, before the first datagram. */
+  begin(epoch: bigint): void {
+    this.#writer?.begin?.(epoch);
+  }
+
+  /** There is room now, whatever the timer waits for. */
+  wake(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.pump();
   }
 
   /** Writes what may leave now and comes back for the rest by itself. */
@@ -64,9 +82,9 @@ export class Path {
     }, wait);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#socket?.close();
+    await this.#writer?.close();
   }
 
   #note(error: string | undefined): void {
@@ -80,39 +98,108 @@ export class Path {
 
 /** What may wait on a path: little, so that an urgent message soon has its turn, and enough to bridge a timer. */
 const ROOM_MS = 10;
+/** What a stream's path sends again when the stream broke: as much as it carries in this time, within bounds. */
+const REPEAT_MS = 2000;
+const REPEAT_BYTES_MIN = 16_384;
+const REPEAT_BYTES_MAX = 4_194_304;
+/** Ethernet, IPv4 and TCP with timestamps around the one segment that a datagram mostly is. */
+const TCP_OVERHEAD_BYTES = 90;
 
-function countRoomBytes(mbitPerSecond: number, datagramBytes: number): number {
-  return Math.max(2 * datagramBytes, ((mbitPerSecond * 1_000_000) / 8 / 1000) * ROOM_MS);
-}
+export type PathRim = {
+  readonly log: Logger;
+  /**
+   * Runs forward only. It must be the clock whose time the queues are given by others: by it a path is known to have stalled.
+   */
+  steady(): number;
+  random(): number;
+};
 
-/**
- * Throws an Error with a sentence for a person when an endpoint cannot be resolved or a socket not be opened.
- * `clock` must be the one whose time the queues are given by others: by it a path is known to have stalled.
- */
-export async function openPaths(link: LinkConfig, log: Logger, clock: () => number): Promise<Path[]> {
+/** Throws an Error with a sentence for a person when an endpoint cannot be resolved or a socket not be opened. */
+export async function openPaths(link: LinkConfig, rim: PathRim): Promise<Path[]> {
   const paths: Path[] = [];
-  for (const config of link.paths) {
-    const { host, port } = config.endpoint;
-    const text = `${host.includes(":") ? `[${host}]` : host}:${port}`;
-    const { address, family } = await lookup(host).catch((error: Error) => {
-      throw new Error(`cannot resolve the endpoint ${text} of path ${config.name}: ${error.message}`);
-    });
-    const overheadBytes = wireOverheadBytes(family === 6 ? 6 : 4);
-    const largest = link.datagramBytes + overheadBytes;
-    const pacer = new Pacer(config.rateMbitPerSecond, largest, clock());
-    const roomBytes = Math.min(
-      config.queueBytesMax,
-      countRoomBytes(config.rateMbitPerSecond, link.datagramBytes),
-    );
-    const { interleaveBlocks } = link;
-    const options = { pacer, overheadBytes, roomBytes, interleaveBlocks };
-    const path = new Path(config.name, text, config.bestEffort, options, log, clock);
-    const socket = await openUdpSender(address, port, family === 6 ? 6 : 4, () => path.pump());
-    path.attach(socket);
-    paths.push(path);
-    const names = { path: config.name, endpoint: text, mbitPerSecond: config.rateMbitPerSecond };
-    if (socket.deaf) log.info(names, "path opened, write-only");
-    else log.warn(names, "path opened; the kernel filter against input could not be set");
+  try {
+    for (const config of link.paths) paths.push(await openPath(link, config, rim));
+  } catch (error) {
+    for (const path of paths) await path.close();
+    throw error;
   }
   return paths;
+}
+
+async function openPath(link: LinkConfig, config: SendPath, rim: PathRim): Promise<Path> {
+  const { log } = rim;
+  const hold: { path?: Path } = {};
+  const { writer, overheadBytes, note } = await openWriter(link, config, rim, hold);
+  const largest = link.datagramBytes + overheadBytes;
+  const pacer = new Pacer(config.rateMbitPerSecond, largest, rim.steady());
+  const roomBytes = Math.min(
+    config.queueBytesMax,
+    Math.max(2 * link.datagramBytes, countBytes(config.rateMbitPerSecond, ROOM_MS)),
+  );
+  const { interleaveBlocks } = link;
+  const options = { pacer, overheadBytes, roomBytes, interleaveBlocks };
+  const endpoint = showSendPath(config);
+  const path = new Path(config.name, endpoint, config.bestEffort, options, log, rim.steady);
+  hold.path = path;
+  path.attach(writer);
+  const names = { path: config.name, type: config.type, endpoint, mbitPerSecond: config.rateMbitPerSecond };
+  if (note === undefined) log.info(names, "path opened, write-only");
+  else log.warn(names, `path opened; ${note}`);
+  return path;
+}
+
+type Opened = { readonly writer: PathWriter; readonly overheadBytes: number; readonly note?: string };
+
+const NOT_DEAF = "the kernel filter against input could not be set";
+
+async function openWriter(
+  link: LinkConfig,
+  config: SendPath,
+  rim: PathRim,
+  hold: { readonly path?: Path },
+): Promise<Opened> {
+  const { log } = rim;
+  const names = { path: config.name, endpoint: showSendPath(config) };
+  const stream = (open: (signal: AbortSignal) => Promise<OpenStream>) =>
+    new StreamPath({
+      open,
+      random: rim.random,
+      repeatBytesMax: Math.min(
+        REPEAT_BYTES_MAX,
+        Math.max(REPEAT_BYTES_MIN, countBytes(config.rateMbitPerSecond, REPEAT_MS)),
+      ),
+      onOpened: (repeat) => {
+        log.info({ ...names, repeated: repeat.length }, `path ${config.name} is open`);
+        if (repeat.length > 0) hold.path?.queue.addBlock(repeat, rim.steady(), () => {});
+        hold.path?.wake();
+      },
+    }).start();
+  switch (config.type) {
+    case "udp": {
+      const sender = await openUdpSender(config, () => hold.path?.wake());
+      const { overheadBytes } = sender;
+      return { writer: sender, overheadBytes, ...(sender.deaf ? {} : { note: NOT_DEAF }) };
+    }
+    case "tcp": {
+      const onDeaf = (deaf: boolean) => {
+        if (!deaf) log.warn(names, NOT_DEAF);
+      };
+      const writer = stream((signal) => openTcpStream(config, signal, onDeaf));
+      return { writer, overheadBytes: RECORD_HEADER_BYTES + TCP_OVERHEAD_BYTES };
+    }
+    case "pipe":
+      return {
+        writer: stream(() => openPipeStream(config.end, log)),
+        overheadBytes: RECORD_HEADER_BYTES,
+      };
+    case "directory":
+      return {
+        writer: new DirectoryPath(config, link.id, rim.steady),
+        overheadBytes: RECORD_HEADER_BYTES,
+      };
+  }
+}
+
+function countBytes(mbitPerSecond: number, ms: number): number {
+  return ((mbitPerSecond * 1_000_000) / 8 / 1000) * ms;
 }

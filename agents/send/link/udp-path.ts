@@ -1,69 +1,103 @@
 // One UDP path: an unconnected socket that is only ever written to. An unconnected socket gets no ICMP errors from the
 // far side, and a kernel filter drops whatever is addressed to it, so that not one byte of the link reaches the agent.
-import { dlopen, FFIType, ptr } from "bun:ffi";
-import type { WriteResult } from "./path-queue.ts";
+// Refuses an interface that is not there; one that goes later is looked for again.
+import { lookup } from "node:dns/promises";
+import { isIPv4 } from "node:net";
+import { networkInterfaces } from "node:os";
+import { formatEndpoint } from "../../../shared/config/endpoint.ts";
+import { bindToInterface, dropAllInput } from "../../../shared/native/socket-options.ts";
+import type { UdpSendPath } from "../path-config.ts";
+import { isBroadcast, isMulticast } from "./address-kind.ts";
+import type { PathWriter } from "./path-writer.ts";
 
 /** Bytes around a datagram on Ethernet: preamble 8, header 14, checksum 4, gap 12, then IP and UDP. */
 export function wireOverheadBytes(family: 4 | 6): number {
   return 38 + (family === 6 ? 40 : 20) + 8;
 }
 
-export type UdpSender = {
+export type UdpTarget = Pick<
+  UdpSendPath,
+  "name" | "endpoint" | "interface" | "localAddress" | "multicastTtl" | "multicastLoop"
+>;
+
+export type UdpSender = PathWriter & {
+  readonly overheadBytes: number;
   /** False when the kernel filter could not be set: the agent still never looks at what arrives. */
   readonly deaf: boolean;
-  write(datagrams: readonly Buffer[]): WriteResult;
-  close(): void;
 };
 
-/** Opens the socket for one destination. `onDrain` is called when a full send buffer has room again. */
-export async function openUdpSender(
-  host: string,
-  port: number,
-  family: 4 | 6,
-  onDrain: () => void,
-): Promise<UdpSender> {
-  const socket = await Bun.udpSocket({
-    hostname: family === 6 ? "::" : "0.0.0.0",
-    socket: { drain: onDrain, error: () => {} },
+/** A socket whose interface is gone refuses everything from then on: it is made anew at most this often. */
+const REOPEN_MS = 1000;
+const GONE = new Set(["ENODEV", "EADDRNOTAVAIL", "EBADF"]);
+
+/**
+ * Opens the socket for one destination. `onDrain` is called when a full send buffer has room again.
+ * Throws an Error with a sentence for a person.
+ */
+export async function openUdpSender(path: UdpTarget, onDrain: () => void): Promise<UdpSender> {
+  const text = formatEndpoint(path.endpoint);
+  const { address, family } = await lookup(path.endpoint.host).catch((error: Error) => {
+    throw new Error(`cannot resolve the endpoint ${text} of path ${path.name}: ${error.message}`);
   });
-  const deaf = dropAllInput((socket as unknown as { fd: number }).fd);
+  let socket = await openSocket(path, address, onDrain);
+  let reopenedMs = performance.now();
+  let closed = false;
+  const reopen = () => {
+    if (closed || performance.now() - reopenedMs < REOPEN_MS) return;
+    reopenedMs = performance.now();
+    openSocket(path, address, onDrain).then(
+      (fresh) => {
+        const old = closed ? fresh : socket;
+        if (!closed) socket = fresh;
+        old.close();
+      },
+      () => {}, // The old socket goes on telling why nothing leaves.
+    );
+  };
   return {
-    deaf,
+    overheadBytes: wireOverheadBytes(family === 6 ? 6 : 4),
+    deaf: socket.deaf,
     write: (datagrams) => {
       const packets: (Buffer | number | string)[] = [];
-      for (const datagram of datagrams) packets.push(datagram, port, host);
+      for (const datagram of datagrams) packets.push(datagram, path.endpoint.port, address);
       try {
-        return { written: socket.sendMany(packets as never) };
+        return { written: socket.sendMany(packets) };
       } catch (error) {
+        if (GONE.has((error as NodeJS.ErrnoException).code ?? "")) reopen();
         return { written: 0, error: error instanceof Error ? error.message : String(error) };
       }
     },
-    close: () => socket.close(),
+    close: () => {
+      closed = true;
+      socket.close();
+    },
   };
 }
 
-const SOL_SOCKET = 1;
-const SO_ATTACH_FILTER = 26;
-const C_LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
-
-/** Attaches the classic BPF program "return 0" (keep no byte of any packet) to the socket [Linux socket(7), filter.rst]. */
-function dropAllInput(fd: number): boolean {
-  const instruction = new Uint8Array([0x06, 0, 0, 0, 0, 0, 0, 0]);
-  for (const library of C_LIBRARIES) {
-    try {
-      const { symbols, close } = dlopen(library, {
-        setsockopt: {
-          args: [FFIType.i32, FFIType.i32, FFIType.i32, FFIType.ptr, FFIType.u32],
-          returns: FFIType.i32,
-        },
-      });
-      const program = new BigUint64Array([1n, BigInt(ptr(instruction))]);
-      const result = symbols.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, ptr(program), program.byteLength);
-      close();
-      return result === 0;
-    } catch {
-      // Not this C library.
-    }
+async function openSocket(path: UdpTarget, address: string, onDrain: () => void) {
+  const socket = await Bun.udpSocket({
+    hostname: path.localAddress ?? (isIPv4(address) ? "0.0.0.0" : "::"),
+    socket: { drain: onDrain, error: () => {} },
+  }).catch((error: Error) => {
+    throw new Error(
+      `cannot use the local address ${path.localAddress} of path ${path.name}: ${error.message}`,
+    );
+  });
+  const { fd } = socket as unknown as { readonly fd: number };
+  const deaf = dropAllInput(fd) === undefined;
+  const unbound = path.interface === undefined ? undefined : bindToInterface(fd, path.interface);
+  if (unbound !== undefined) {
+    socket.close();
+    throw new Error(`cannot bind path ${path.name} to interface ${path.interface}: ${unbound}`);
   }
-  return false;
+  if (isBroadcast(address, networkInterfaces())) socket.setBroadcast(true);
+  if (isMulticast(address)) {
+    socket.setMulticastTTL(path.multicastTtl);
+    socket.setMulticastLoopback(path.multicastLoop);
+  }
+  return {
+    deaf,
+    sendMany: (packets: readonly (Buffer | number | string)[]) => socket.sendMany(packets as never),
+    close: () => socket.close(),
+  };
 }

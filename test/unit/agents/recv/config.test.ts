@@ -58,7 +58,9 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
         name: "path-1",
         type: "udp",
         address: { host: "0.0.0.0", port: 14_550 },
+        interface: undefined,
         receiveBufferBytes: 8_388_608,
+        silentAfterMs: 5000,
       },
     ],
   });

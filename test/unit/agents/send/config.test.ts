@@ -71,6 +71,10 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
         name: "path-1",
         type: "udp",
         endpoint: { host: "10.10.0.2", port: 14_550 },
+        interface: undefined,
+        localAddress: undefined,
+        multicastTtl: 1,
+        multicastLoop: false,
         rateMbitPerSecond: 100,
         queueBytesMax: 4_194_304,
         bestEffort: false,
@@ -239,9 +243,13 @@ const ONE_FAULT: [from: string, to: string, line: string][] = [
   [
     'type = "udp"',
     'type = "upd"',
-    'send.toml:5:1: link.path[0].type: is "upd"; must be "udp" (did you mean "udp"?)',
+    'send.toml:5:1: link.path[0].type: is "upd"; must be "udp", "tcp", "pipe" or "directory" (did you mean "udp"?)',
   ],
-  ['type = "udp"\n', "", 'send.toml:4:1: link.path[0].type: is missing; must be "udp"'],
+  [
+    'type = "udp"\n',
+    "",
+    'send.toml:4:1: link.path[0].type: is missing; must be "udp", "tcp", "pipe" or "directory"',
+  ],
   [
     "[[link.path]]",
     "[link.path]",

@@ -1,0 +1,106 @@
+import { describe, expect, test } from "bun:test";
+import { Pacer } from "../../../../../agents/send/link/pacer.ts";
+import {
+  PathQueue,
+  type PathQueueOptions,
+  type WriteResult,
+} from "../../../../../agents/send/link/path-queue.ts";
+
+const DATAGRAM = 100;
+
+function makeQueue(change: Partial<PathQueueOptions> & { mbit?: number } = {}) {
+  const written: string[] = [];
+  const errors: (string | undefined)[] = [];
+  const answers: WriteResult[] = [];
+  const queue = new PathQueue({
+    pacer: new Pacer(change.mbit ?? 1000, DATAGRAM, 0),
+    overheadBytes: 0,
+    roomBytes: 1000,
+    interleaveBlocks: 1,
+    write: (datagrams) => {
+      const answer = answers.shift() ?? { written: datagrams.length };
+      for (const datagram of datagrams.slice(0, answer.written))
+        written.push(datagram.toString("latin1", 0, 2));
+      return answer;
+    },
+    onError: (error) => errors.push(error),
+    ...change,
+  });
+  return { queue, written, errors, answers };
+}
+
+function block(name: string, count: number): Buffer[] {
+  return Array.from({ length: count }, (_, index) => Buffer.alloc(DATAGRAM, `${name}${index}`));
+}
+
+describe("PathQueue", () => {
+  test("sends heartbeats first, and the blocks in order", () => {
+    const { queue, written } = makeQueue();
+    const sent: string[] = [];
+    queue.addBlock(block("a", 2), 0, () => sent.push("a"));
+    queue.addBlock(block("b", 1), 0, () => sent.push("b"));
+    queue.addHeartbeat(block("h", 2), 0);
+    expect(queue.pump(0)).toBeUndefined();
+    expect(written).toEqual(["h0", "h1", "a0", "a1", "b0"]);
+    expect(sent).toEqual(["a", "b"]);
+    expect(queue.empty).toBe(true);
+  });
+
+  test("interleaves as many blocks as it was told to", () => {
+    const { queue, written } = makeQueue({ interleaveBlocks: 2 });
+    for (const name of ["a", "b", "c"]) queue.addBlock(block(name, 2), 0, () => {});
+    queue.pump(0);
+    expect(written.join(" ")).toBe("a0 b0 a1 c0 b1 c1");
+  });
+
+  test("goes on where the path had no more room, after pauses that grow to 50 ms", () => {
+    const { queue, written, answers, errors } = makeQueue();
+    queue.addBlock(block("a", 4), 0, () => {});
+    answers.push({ written: 2 }, ...Array.from({ length: 8 }, () => ({ written: 0 })));
+    const pauses = Array.from({ length: 9 }, () => queue.pump(0));
+    expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 50, 50, 50]);
+    expect(written).toEqual(["a0", "a1"]);
+    answers.push({ written: 1 });
+    expect(queue.pump(0)).toBe(1);
+    expect(queue.pump(0)).toBeUndefined();
+    expect(written).toEqual(["a0", "a1", "a2", "a3"]);
+    expect(errors.every((error) => error === undefined)).toBe(true);
+  });
+
+  test("tells an error, tries again after 50 ms, and stalls after a second", () => {
+    const { queue, answers, errors } = makeQueue();
+    queue.addBlock(block("a", 1), 0, () => {});
+    answers.push({ written: 0, error: "no" });
+    expect(queue.pump(0)).toBe(50);
+    expect(errors).toEqual(["no"]);
+    expect(queue.counters.errors).toBe(1);
+    expect(queue.isStalled(1000)).toBe(false);
+    expect(queue.isStalled(1002)).toBe(true);
+    expect(queue.pump(1002)).toBeUndefined();
+    expect(queue.isStalled(9999)).toBe(false);
+  });
+
+  test("on a slow path leaves three quarters of the time to what is not a heartbeat", () => {
+    // 100 bytes take 100 ms; a heartbeat of two datagrams is due each second for a minute.
+    const { queue, written } = makeQueue({ mbit: 0.008, roomBytes: 1 });
+    let at = 0;
+    for (let nowMs = 0; nowMs < 60_000; nowMs += 10) {
+      if (nowMs % 300 === 0) queue.addHeartbeat(block("h", 2), nowMs);
+      if (queue.hasRoom) queue.addBlock(block("a", 1), nowMs, () => at++);
+      queue.pump(nowMs);
+    }
+    const beats = written.filter((name) => name.startsWith("h")).length;
+    expect(beats / written.length).toBeGreaterThan(0.15);
+    expect(beats / written.length).toBeLessThan(0.26);
+    expect(at).toBeGreaterThan(430);
+  });
+
+  test("on a fast path leaves out no heartbeat", () => {
+    const { queue, written } = makeQueue();
+    for (let nowMs = 0; nowMs < 10_000; nowMs += 100) {
+      queue.addHeartbeat(block("h", 2), nowMs);
+      queue.pump(nowMs);
+    }
+    expect(written).toHaveLength(200);
+  });
+});
