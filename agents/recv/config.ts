@@ -35,6 +35,8 @@ export type RecvConfig = SharedConfig & {
   readonly spool: {
     readonly directory: string;
     readonly bytesMax: number;
+    /** 0: nothing is given up because of its age. */
+    readonly ageHoursMax: number;
     readonly durability: Durability;
   };
   readonly deadLetters: { readonly directory: string; readonly bytesMax: number };
@@ -72,6 +74,11 @@ export const recvSchema = table({
     bytes_max: wholeNumber(16_777_216, 17_592_186_044_416)
       .default(1_073_741_824)
       .describe("Space for messages that a target has not taken yet."),
+    age_hours_max: wholeNumber(0, 87_600)
+      .default(0)
+      .describe(
+        "What a target has not taken for longer is lost to it, by name. 0 keeps it while there is space.",
+      ),
     durability: durability("os"),
   }).describe("The durable log of what came across."),
   dead_letters: table({
@@ -117,6 +124,7 @@ export function loadRecvConfig(
       spool: {
         directory: review.resolve(value.spool.directory),
         bytesMax: value.spool.bytes_max,
+        ageHoursMax: value.spool.age_hours_max,
         durability: value.spool.durability,
       },
       deadLetters: {

@@ -84,6 +84,11 @@ export class RecvCore {
     return this.#receiver.waitingBytes;
   }
 
+  /** Messages that the spool has ever taken. */
+  get kept(): number {
+    return this.counters.get("link/accepted") - this.#intake.waitingMessages;
+  }
+
   get ledger(): LinkLedger {
     let awaited = 0;
     for (const { stream, sent } of this.health.last?.heartbeat.streams ?? []) {

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { askAgent } from "../../shared/admin/request-desk.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import type { CommandValues } from "../../shared/cli/parse.ts";
-import { openBlockLogReadOnly } from "../../shared/store/block-log.ts";
+import { openBlockLogReadOnly } from "../../shared/store/open.ts";
 import type { Requeued } from "./dead-letter-desk.ts";
 import { REQUEST_IDS_MAX, type RequeueRequest, requeueDirectory } from "./dead-letter-requests.ts";
 import { DEAD_LETTERS_FILE, type DeadLetter, DeadLetters } from "./dead-letters.ts";

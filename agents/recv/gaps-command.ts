@@ -2,7 +2,7 @@
 // code that `tidegate-send replay --gap` takes. Reads the spool's file, whether the agent runs or not.
 import { formatCount } from "../../shared/admin/text.ts";
 import { encodeGapCode, tagJournal } from "../../shared/gap/code.ts";
-import { openBlockLogReadOnly } from "../../shared/store/block-log.ts";
+import { openBlockLogReadOnly } from "../../shared/store/open.ts";
 import type { OpenGap } from "./link/gaps.ts";
 import { readGaps } from "./spool.ts";
 

@@ -27,6 +27,11 @@ export class SpoolIntake {
     this.#state = state;
   }
 
+  /** Messages that are counted as accepted and are not in the spool yet. */
+  get waitingMessages(): number {
+    return this.#waiting.reduce((sum, { messages }) => sum + messages.length, 0);
+  }
+
   /** The link's state has changed: flush() is to keep it even if nothing else comes. */
   touch(): void {
     this.#dirty = true;
@@ -103,11 +108,15 @@ export class SpoolIntake {
   /** Keeps what waits. Throws what the disk says; then it waits on, up to a bound. */
   flush(nowMs: number, clockDifferenceMs: number): void {
     if (!this.#dirty) return;
-    this.#bound();
     const values = new Map(
       [...this.#counters.changes()].map(([name, value]) => [`counter.${name}`, String(value)]),
     );
-    this.#spool.append(this.#waiting, this.#state(), values, nowMs, clockDifferenceMs);
+    try {
+      this.#spool.append(this.#waiting, this.#state(), values, nowMs, clockDifferenceMs);
+    } catch (error) {
+      this.#bound();
+      throw error;
+    }
     this.#counters.noteKept();
     this.#waiting = [];
     this.#waitingBytes = 0;

@@ -13,6 +13,7 @@ import { inspectPath } from "../../shared/inspect/inspect.ts";
 import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
 import { pump } from "../../shared/inspect/pump.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
+import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
 import { runDeadLetters } from "./dead-letters-command.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
@@ -72,12 +73,21 @@ const TABLE: CommandTable = {
 let printed: Promise<void> = Promise.resolve();
 
 /** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
-function reloadKeys(file: string, agent: RecvAgent, log: Logger): void {
+function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Logger): void {
   const loaded = loadRecvConfig(file, process.env, { expiredCertificates: "allow" });
   if (!loaded.ok) {
     log.error(
       { faults: loaded.faults.length },
       `cannot read the keys again: ${formatFaults(loaded.faults).trim()}`,
+    );
+    return;
+  }
+  const { sealing } = loaded.config.link;
+  if (sealing !== running.link.sealing) {
+    const allowed = `must be "${running.link.sealing}" until the agent is started again`;
+    log.error(
+      { faults: 1 },
+      `cannot read the keys again: ${file}: link.sealing: is "${sealing}", ${allowed}`,
     );
     return;
   }
@@ -105,7 +115,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
-    process.on("SIGHUP", () => reloadKeys(file, agent, log));
+    process.on("SIGHUP", () => reloadKeys(file, config, agent, log));
     const signal = await waitForSignal();
     log.info(
       { signal, graceSeconds: config.stop.graceSeconds },
@@ -120,7 +130,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
     return EXIT.ok;
   } catch (error) {
     log.fatal(error instanceof Error ? error.message : String(error));
-    return EXIT.failed;
+    return error instanceof LogRefusal ? EXIT.config : EXIT.failed;
   }
 }
 

@@ -5,7 +5,8 @@ import { randomBytes } from "node:crypto";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
 import type { Moment } from "../../shared/moment.ts";
-import { openBlockLog } from "../../shared/store/block-log.ts";
+import { openBlockLog } from "../../shared/store/open.ts";
+import { describeRepair } from "../../shared/store/repair-text.ts";
 import type { RecvConfig } from "./config.ts";
 import { RecvCore } from "./core.ts";
 import { DeadLetterDesk } from "./dead-letter-desk.ts";
@@ -14,6 +15,7 @@ import { DEAD_LETTERS_FILE, DeadLetters } from "./dead-letters.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";
 import { RecvPaths } from "./link/paths.ts";
 import { Spool } from "./spool.ts";
+import { adoptSpool } from "./spool-salvage.ts";
 import { makeStatus, type RecvFigures } from "./status.ts";
 import { makeStatusDocument } from "./status-document.ts";
 import { LETTERS_MARK, TargetDesk } from "./target-desk.ts";
@@ -64,8 +66,14 @@ export class RecvAgent {
     this.#rim = rim;
     this.#startedMs = rim.clock();
     const { directory, durability, bytesMax } = config.spool;
-    this.#spool = new Spool(openBlockLog(directory, "spool.db", durability), bytesMax);
     const { link } = config;
+    const spoolLog = openBlockLog(directory, "spool.db", durability, {
+      owner: link.id,
+      adopt: adoptSpool,
+      onRepair: (repair) => rim.log.error({ repair }, describeRepair("spool", repair)),
+      clock: () => rim.clock(),
+    });
+    this.#spool = new Spool(spoolLog, bytesMax);
     const options = {
       ...link,
       linkId: link.id,
@@ -94,16 +102,18 @@ export class RecvAgent {
       describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
     };
     const targets = config.profiles.map((profile) => startMqttTarget(profile, targetRim));
-    const accepted = () => this.#core.counters.get("link/accepted");
     const runnerRim = { clock: () => rim.clock(), later: (work: () => void) => setImmediate(work) };
     this.#deadLetters = this.#openDeadLetters();
     this.#requeue = openRequeueDesk(config.deadLetters.directory, this.#deadLetters, rim.log);
-    this.#desk = new TargetDesk(this.#spool, targets, accepted, runnerRim, this.#deadLetters);
+    this.#desk = new TargetDesk(this.#spool, targets, () => this.#core.kept, runnerRim, this.#deadLetters);
   }
 
   #openDeadLetters(): DeadLetterDesk {
     const { directory, bytesMax } = this.#config.deadLetters;
-    const log = openBlockLog(directory, DEAD_LETTERS_FILE, this.#config.spool.durability);
+    const log = openBlockLog(directory, DEAD_LETTERS_FILE, this.#config.spool.durability, {
+      onRepair: (repair) => this.#rim.log.error({ repair }, describeRepair("dead letters", repair)),
+      clock: () => this.#rim.clock(),
+    });
     const fresh = randomBytes(8).toString("hex");
     const mark = this.#spool.value(LETTERS_MARK);
     return new DeadLetterDesk(new DeadLetters(log, bytesMax), mark, fresh, () => this.#rim.clock());
@@ -204,17 +214,30 @@ export class RecvAgent {
   }
 
   #save(): void {
+    const { ageHoursMax } = this.#config.spool;
     this.#guard(() => {
       if (!this.#stopping) this.#requeue.look();
-      this.#core.flush(this.#rim.clock());
+      // What is released first makes room for what waits.
       this.#desk.save();
-      for (const [target, messages] of this.#desk.bound()) {
-        this.#rim.log.error(
-          { target, messages },
-          `target ${target} was too far behind: the spool is full, messages are lost for it`,
-        );
-      }
+      this.#noteDropped(this.#desk.bound(), "the spool is full");
+      if (ageHoursMax > 0)
+        this.#noteDropped(this.#desk.expire(this.#rim.clock() - ageHoursMax * 3_600_000), "they are too old");
+      this.#core.flush(this.#rim.clock());
+      // What the disk had refused before may only now be there for the targets.
+      this.#desk.wake();
+      this.#spool.rest();
     });
+    // A disk that takes again, or gives back again what it did not, is noticed here alone when nothing else comes.
+    this.#desk.wake();
+  }
+
+  #noteDropped(losses: ReadonlyMap<string, number>, why: string): void {
+    for (const [target, messages] of losses) {
+      this.#rim.log.error(
+        { target, messages },
+        `target ${target} was too far behind: ${why}, messages are lost for it`,
+      );
+    }
   }
 
   /** Runs what writes to the disk; a disk that refuses is a state that is shown, not the end of the agent. */

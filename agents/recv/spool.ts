@@ -1,15 +1,25 @@
 // The spool: what came over the link, in order, until every target is done with it; the link's state and the targets'
 // cursors change in the same file, so that after any crash they still agree.
 // Bounded in bytes: past the limit the oldest contents go, and each target that had not read them books its loss.
-import { decodeContent, type Frame } from "../../shared/framing/content.ts";
+import { ContentWriter, decodeContent, type Frame } from "../../shared/framing/content.ts";
 import type { Message } from "../../shared/message.ts";
-import type { BlockLog } from "../../shared/store/block-log.ts";
+import type { BlockLog, ReadRow } from "../../shared/store/block-log.ts";
 import { GapBook, type OpenGap } from "./link/gaps.ts";
 import { emptyLinkState, type LinkState } from "./link/session.ts";
+import { CURSORS_LOST, DAMAGED } from "./spool-salvage.ts";
 
-/** Decoded contents kept for the targets that are up to date. */
-const HOT_BYTES_MAX = 16 * 1024 * 1024;
+/** Memory of the decoded contents that are kept for the targets that are up to date. */
+const HOT_BYTES_MAX = 48 * 1024 * 1024;
 const READ_ROWS = 32;
+/** Memory for the messages of the rows that are read at a time, beyond the first row. */
+const READ_BYTES_MAX = 16 * 1024 * 1024;
+/** What a decoded message takes beyond its bytes: a content of many empty ones is large in memory. */
+const MESSAGE_OVERHEAD_BYTES = 200;
+
+/** Memory that a decoded content takes. */
+export function weighContent(contentBytes: number, messages: number): number {
+  return contentBytes + messages * MESSAGE_OVERHEAD_BYTES;
+}
 
 export type NewContent = {
   readonly stream: number;
@@ -46,13 +56,31 @@ export class Spool {
   readonly #log: BlockLog;
   readonly #bytesMax: number;
   readonly #hot = new Map<number, { entry: SpoolEntry; bytes: number }>();
+  /** Gaps that have changed and are not on the disk yet. */
   #hotBytes = 0;
+  /** The journals that are on the disk: the one followed and those retired. */
+  #keptJournalId: bigint | undefined;
+  #keptRetired: ReadonlySet<bigint> = new Set();
   #lastId: number;
+  #fault: unknown;
 
   constructor(log: BlockLog, bytesMax: number) {
     this.#log = log;
     this.#bytesMax = bytesMax;
     this.#lastId = log.lastId;
+  }
+
+  /** True when rows were lost with a page of the file: what the targets lack shows at the end of the spool. */
+  get isDamaged(): boolean {
+    return (
+      this.#log.value(DAMAGED) === "1" ||
+      this.#log.repairs?.some(({ rowsMissing }) => rowsMissing > 0) === true
+    );
+  }
+
+  /** True when a target without a cursor may have had one. */
+  get hasLostCursors(): boolean {
+    return this.#log.value(CURSORS_LOST) === "1";
   }
 
   get bytes(): number {
@@ -73,6 +101,7 @@ export class Spool {
     for (const [stream, next] of this.#log.values("link.expected."))
       state.expected.set(Number(stream), Number(next));
     for (const id of this.#log.values("link.retired.").keys()) state.retired.add(BigInt(`0x${id}`));
+    this.#keptRetired = new Set(state.retired);
     return state;
   }
 
@@ -99,13 +128,18 @@ export class Spool {
     this.#log.write(() => {
       for (const { messages, ...row } of contents) {
         if (messages.length === 0) continue;
-        const id = this.#log.append({ ...row, timeMs: nowMs, clockDifferenceMs });
+        const id = this.#log.append({ ...withoutSkips(row, messages), timeMs: nowMs, clockDifferenceMs });
         const entry = { id, arrivedMs: nowMs, clockDifferenceMs, messages, corrupt: 0 };
-        hot.push({ entry, bytes: row.content.length });
+        hot.push({ entry, bytes: weighContent(row.content.length, messages.length) });
       }
       this.#saveLinkState(state);
       for (const [name, value] of values) this.#log.setValue(name, value);
     });
+    state.gaps.noteKept();
+    if (state.journalId !== this.#keptJournalId) {
+      this.#keptJournalId = state.journalId;
+      this.#keptRetired = new Set(state.retired);
+    }
     for (const item of hot) {
       this.#hot.set(item.entry.id, item);
       this.#hotBytes += item.bytes;
@@ -126,37 +160,102 @@ export class Spool {
     const hot = this.#hot.get(afterId + 1);
     if (hot !== undefined) return [hot.entry];
     if (afterId >= this.#lastId) return [];
-    return this.#log.read(afterId, READ_ROWS).map((row) => {
+    return this.#readLog(afterId);
+  }
+
+  #readLog(afterId: number): SpoolEntry[] {
+    const entries: SpoolEntry[] = [];
+    let bytes = 0;
+    for (const row of this.#readRows(afterId)) {
+      if (entries.length > 0 && bytes > READ_BYTES_MAX) break;
       const frames = row.intact ? decodeContent(row.content, row.count) : undefined;
       const messages = frames ? messagesAfter(frames, row.skip) : [];
       const { id, timeMs: arrivedMs, clockDifferenceMs } = row;
-      return { id, arrivedMs, clockDifferenceMs, messages, corrupt: frames ? 0 : row.count - row.skip };
-    });
+      const corrupt = frames ? 0 : row.count - row.skip;
+      entries.push({ id, arrivedMs, clockDifferenceMs, messages, corrupt });
+      bytes += weighContent(row.content.length, messages.length);
+    }
+    return entries;
   }
 
-  /** Deletes what no target needs: the contents from `firstId` to `lastId`, both included, of each range. */
-  release(ranges: readonly (readonly [firstId: number, lastId: number])[]): void {
+  /**
+   * Deletes what no target needs, the contents from `firstId` to `lastId` (both included) of each range, and keeps
+   * values, all or nothing. Throws what the log throws.
+   */
+  release(
+    ranges: readonly (readonly [firstId: number, lastId: number])[],
+    values: ReadonlyMap<string, string> = new Map(),
+  ): void {
     this.#log.write(() => {
       for (const [firstId, lastId] of ranges) this.#log.deleteBetween(firstId, lastId);
+      for (const [name, value] of values) this.#log.setValue(name, value);
     });
+    for (const [id, { bytes }] of this.#hot) {
+      if (!ranges.some(([firstId, lastId]) => id >= firstId && id <= lastId)) continue;
+      this.#hot.delete(id);
+      this.#hotBytes -= bytes;
+    }
   }
 
-  /** True while it holds more than its limit. */
-  get isOver(): boolean {
+  /** True while it holds more than its limit. Throws what a read() met. */
+  isOver(): boolean {
+    const fault = this.#fault;
+    this.#fault = undefined;
+    if (fault !== undefined) throw fault;
     return this.#log.bytes > this.#bytesMax;
+  }
+
+  /** The oldest contents that arrived before `beforeMs`, to be booked as lost and then released. */
+  olderThan(beforeMs: number): SpoolEntry[] {
+    const last = this.#log.oldest(READ_ROWS, Number.MAX_SAFE_INTEGER, beforeMs);
+    return last === undefined ? [] : this.oldest(0).filter(({ id }) => id <= last);
+  }
+
+  /** As read(), but for contents of which nothing is in memory, as a rule. */
+  oldest(afterId: number): SpoolEntry[] {
+    return this.#readLog(afterId);
+  }
+
+  /** Gives space that a drained backlog has left back to the disk. */
+  rest(): void {
+    this.#log.rest?.();
+  }
+
+  /** A disk that does not give back what is there holds the targets up; it is no reason to end the agent. */
+  #readRows(afterId: number): ReadRow[] {
+    try {
+      return this.#log.read(afterId, READ_ROWS);
+    } catch (error) {
+      this.#fault = error;
+      return [];
+    }
   }
 
   close(): void {
     this.#log.close();
   }
 
+  #saveRetired(retired: ReadonlySet<bigint>): void {
+    for (const id of retired.difference(this.#keptRetired))
+      this.#log.setValue(`link.retired.${id.toString(16)}`, "");
+    for (const id of this.#keptRetired.difference(retired))
+      this.#log.deleteValue(`link.retired.${id.toString(16)}`);
+  }
+
   #saveLinkState(state: LinkState): void {
     if (state.journalId === undefined) return;
-    this.#log.setValue("link.journal_id", state.journalId.toString(16));
+    const journalId = state.journalId.toString(16);
+    if (this.#log.value("link.journal_id") !== journalId) {
+      // Another journal counts its streams from 0 again: what was expected of the old one must not be taken for it.
+      for (const stream of this.#log.values("link.expected.").keys())
+        this.#log.deleteValue(`link.expected.${stream}`);
+      this.#log.setValue("link.journal_id", journalId);
+    }
     this.#log.setValue("link.epoch", state.epoch.toString(16));
     for (const [stream, next] of state.expected) this.#log.setValue(`link.expected.${stream}`, String(next));
-    for (const id of state.retired) this.#log.setValue(`link.retired.${id.toString(16)}`, "");
-    for (const [name, gap] of state.gaps.takeChanges()) {
+    // Only when a journal has replaced another: the list may be long, and this runs with every turn.
+    if (state.journalId !== this.#keptJournalId) this.#saveRetired(state.retired);
+    for (const [name, gap] of state.gaps.changes()) {
       if (gap === undefined) this.#log.deleteValue(`gap.${name}`);
       else this.#log.setValue(`gap.${name}`, JSON.stringify(gap));
     }
@@ -169,6 +268,14 @@ export class Spool {
       this.#hotBytes -= item.bytes;
     }
   }
+}
+
+/** With its messages alone, so that a row whose content is lost still tells how many there were. */
+function withoutSkips(row: Omit<NewContent, "messages">, messages: readonly Message[]): typeof row {
+  if (messages.length === row.count - row.skip) return row;
+  const writer = new ContentWriter();
+  for (const message of messages) writer.addMessage(message);
+  return { ...row, count: messages.length, skip: 0, content: writer.take() };
 }
 
 /** The open gaps that a log holds. */

@@ -37,6 +37,8 @@ export type SendConfig = SharedConfig & {
   readonly journal: {
     readonly directory: string;
     readonly bytesMax: number;
+    /** 0: nothing is given up because of its age. */
+    readonly ageHoursMax: number;
     readonly durability: Durability;
   };
   readonly sources: readonly SourceConfig[];
@@ -90,6 +92,11 @@ export const sendSchema = table({
     bytes_max: wholeNumber(16_777_216, 17_592_186_044_416)
       .default(1_073_741_824)
       .describe("Space for the journal. The oldest messages that have been sent go first."),
+    age_hours_max: wholeNumber(0, 87_600)
+      .default(0)
+      .describe(
+        "Older messages go: those that were sent in silence, the others by name when their turn comes. 0 keeps them while there is space.",
+      ),
     durability: durability("fsync"),
   }).describe("The durable log of what was accepted."),
   source: tables("source", sourceTable, 1, 64).describe("Where MQTT comes from."),
@@ -157,6 +164,7 @@ export function loadSendConfig(
       journal: {
         directory: review.resolve(value.journal.directory),
         bytesMax: value.journal.bytes_max,
+        ageHoursMax: value.journal.age_hours_max,
         durability: value.journal.durability,
       },
       sources: value.source.map((source, index) =>

@@ -4,7 +4,7 @@ import { Counters } from "../../shared/counters.ts";
 import { decodeContent } from "../../shared/framing/content.ts";
 import { BlockEncoder } from "../../shared/framing/encoder.ts";
 import { encodeHeartbeat } from "../../shared/framing/heartbeat.ts";
-import type { Message } from "../../shared/message.ts";
+import type { Message, Qos } from "../../shared/message.ts";
 import type { Moment } from "../../shared/moment.ts";
 import { matchTopic } from "../../shared/mqtt/topic.ts";
 import type { BlockLog, Durability } from "../../shared/store/block-log.ts";
@@ -24,6 +24,8 @@ export type SendCoreOptions = IntakeOptions & {
   readonly linkKeys: readonly Uint8Array[];
   readonly durability: Durability;
   readonly journalBytesMax: number;
+  /** 0: nothing is given up because of its age. */
+  readonly journalAgeMsMax?: number;
   readonly datagramBytes: number;
   readonly repairPercent: number;
   readonly repairSymbolsMin: number;
@@ -69,7 +71,8 @@ export class SendCore {
     this.#paths = paths;
     this.#startedMs = now.steadyMs;
     const { linkId, linkKeys, durability, journalBytesMax: bytesMax, datagramBytes } = options;
-    this.journal = new Journal(log, { durability, bytesMax, nowMs: now.wallMs, random64 });
+    const { journalAgeMsMax: ageMsMax = 0 } = options;
+    this.journal = new Journal(log, { durability, bytesMax, ageMsMax, nowMs: now.wallMs, random64 });
     for (const [name, value] of this.journal.counters()) this.counters.set(name, value);
     const { journalId, epoch } = this.journal;
     const { repairPercent, repairSymbolsMin } = options;
@@ -88,6 +91,7 @@ export class SendCore {
       queues: paths,
       priorities: options.priorities.map(({ stream }) => stream),
       compress: options.compress,
+      blockBytes: options.blockBytes,
       onLost: (losses) => {
         for (const [reason, messages] of losses) {
           this.counters.add(`link/lost/${reason}`, messages);
@@ -127,9 +131,10 @@ export class SendCore {
     reason: LossReason,
     topic: string,
     payloadBytes: number,
+    qos: Qos,
     onSettled: () => void,
   ): void {
-    this.#intake.refuse(source, reason, topic, payloadBytes, onSettled);
+    this.#intake.refuse(source, reason, topic, payloadBytes, qos, onSettled);
   }
 
   /** Keeps what was accepted, and settles it. False when the journal did not take it. */
@@ -176,9 +181,10 @@ export class SendCore {
   }
 
   /** Keeps cursors and counters that no message has carried into the journal. Throws what the log throws. */
-  save(): void {
+  save(wallMs: number): void {
     this.journal.save(this.counters.changes());
     this.counters.noteKept();
+    this.journal.expire(wallMs);
   }
 
   close(): void {

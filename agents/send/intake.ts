@@ -4,7 +4,7 @@
 // and 2 are bounded by the source's receive maximum, because they are not acknowledged.
 import type { Counters } from "../../shared/counters.ts";
 import { ContentWriter } from "../../shared/framing/content.ts";
-import type { Message } from "../../shared/message.ts";
+import type { Message, Qos } from "../../shared/message.ts";
 import { matchTopic } from "../../shared/mqtt/topic.ts";
 import type { Journal, JournalRow, NewContent } from "./journal.ts";
 import type { LatestValues } from "./link/refine.ts";
@@ -52,8 +52,6 @@ type Collected = {
 /** A message whose source waits to hear that it is settled, in the order of arrival. */
 type Unsettled = { readonly settle: () => void; readonly content: { readonly kept: boolean } };
 
-const SETTLED = { kept: true };
-
 export type IntakeOutput = {
   /** Contents are in the journal: send them. */
   kept(rows: readonly JournalRow[]): void;
@@ -76,6 +74,8 @@ export class Intake {
   readonly #writers: ContentWriter[] = [];
   #closed: Collected[] = [];
   #unsettled: Unsettled[] = [];
+  /** Stands for the bookings that the journal does not have yet. */
+  #booked: { kept: boolean } | undefined;
   #waitingBytes = 0;
   #waitingMessages = 0;
   #blocked: string | undefined;
@@ -110,7 +110,7 @@ export class Intake {
       this.#counters.add(`source/${source}/accepted`);
       if (filter !== undefined) this.#counters.add(`source/${source}/filtered/${filter}`);
       else if (loss !== undefined) this.#lose(source, loss, message.topic, message.payload.length);
-      this.#settleInOrder(onSettled, SETTLED);
+      this.#settleBooked(message.qos, onSettled);
       return;
     }
     const size = message.payload.length + message.topic.length + 32;
@@ -136,11 +136,12 @@ export class Intake {
     reason: LossReason,
     topic: string,
     payloadBytes: number,
+    qos: Qos,
     onSettled: () => void,
   ): void {
     this.#counters.add(`source/${source}/accepted`);
     this.#lose(source, reason, topic, payloadBytes);
-    this.#settleInOrder(onSettled, SETTLED);
+    this.#settleBooked(qos, onSettled);
   }
 
   #lose(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
@@ -158,6 +159,10 @@ export class Intake {
       const problem = this.#keep(CONTENTS_PER_WRITE, nowMs) && this.#keep(1, nowMs);
       if (problem !== undefined) return this.#block(problem);
     }
+    if (this.#booked !== undefined) {
+      const problem = this.#keepCounters(nowMs);
+      if (problem !== undefined) return this.#block(problem);
+    }
     if (this.#blocked !== undefined) this.#output.blocked(undefined);
     this.#blocked = undefined;
     return true;
@@ -171,18 +176,20 @@ export class Intake {
     });
     const bytes = contents.reduce((sum, { content }) => sum + content.length, 0);
     let rows: JournalRow[];
+    try {
+      if (!this.#journal.hasRoom(bytes, this.#counters.changes()))
+        return "it is full and nothing in it has been sent";
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
     this.#count(batch, 1);
     try {
-      if (!this.#journal.hasRoom(bytes)) {
-        this.#count(batch, -1);
-        return "it is full and nothing in it has been sent";
-      }
       rows = this.#journal.append(contents, this.#counters.changes(), nowMs);
-      this.#counters.noteKept();
     } catch (error) {
       this.#count(batch, -1);
       return error instanceof Error ? error.message : String(error);
     }
+    this.#noteKept();
     this.#closed.splice(0, batch.length);
     this.#waitingBytes -= bytes;
     for (const [i, { first, stream }] of rows.entries()) {
@@ -196,6 +203,25 @@ export class Intake {
     return undefined;
   }
 
+  /** Nothing but counters waits; why they could not be kept. */
+  #keepCounters(nowMs: number): string | undefined {
+    try {
+      this.#journal.append([], this.#counters.changes(), nowMs);
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+    this.#noteKept();
+    this.#settleKept();
+    return undefined;
+  }
+
+  /** The counters are on the disk, and with them what was booked so far. */
+  #noteKept(): void {
+    this.#counters.noteKept();
+    if (this.#booked !== undefined) this.#booked.kept = true;
+    this.#booked = undefined;
+  }
+
   /** Counters change with what they count, in the same transaction, so that they agree after any crash. */
   #count(batch: readonly Collected[], sign: 1 | -1): void {
     for (const { sources } of batch) {
@@ -206,10 +232,18 @@ export class Intake {
     }
   }
 
-  /** Acknowledgements go in the order in which messages came [MQTT-4.6.0-2]. */
-  #settleInOrder(settle: () => void, content: Unsettled["content"]): void {
-    if (this.#unsettled.length === 0) settle();
-    else this.#unsettled.push({ settle, content });
+  /**
+   * Settles what is filtered or lost once that is kept, so that a crash cannot make it vanish from the books after its
+   * publisher has forgotten it; in the order in which messages came [MQTT-4.6.0-2]. QoS 0 waits for nothing.
+   */
+  #settleBooked(qos: Qos, settle: () => void): void {
+    if (qos === 0) {
+      settle();
+      return;
+    }
+    this.#booked ??= { kept: false };
+    this.#unsettled.push({ settle, content: this.#booked });
+    this.#output.waiting(false);
   }
 
   #settleKept(): void {

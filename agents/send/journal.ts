@@ -9,10 +9,14 @@ import type { BlockLog, Durability, ReadRow } from "../../shared/store/block-log
 const RESERVE = 1_000_000;
 /** Rows read back, or deleted, at a time. */
 const ROWS = 64;
+/** Rows that are too old, deleted at a time. */
+const EXPIRE_ROWS = 1024;
 
 export type JournalOptions = {
   readonly durability: Durability;
   readonly bytesMax: number;
+  /** Rows that are older are given up; 0: none is. */
+  readonly ageMsMax?: number;
   readonly nowMs: number;
   /** A random whole number of 64 bits. */
   random64(): bigint;
@@ -113,14 +117,16 @@ export class Journal {
     return new Map([...this.#log.values("counter.")].map(([name, value]) => [name, Number(value)]));
   }
 
-  /** True when contents of `bytes` fit, after deleting the oldest that were sent. Throws what the log throws. */
-  hasRoom(bytes: number): boolean {
+  /**
+   * True when contents of `bytes` fit, after deleting the oldest that were sent. Throws what the log throws. What was sent,
+   * and the counters that go with it, are kept in the same transaction: or after a crash the deleted ones would seem to
+   * be unsent, and lost.
+   */
+  hasRoom(bytes: number, counters: ReadonlyMap<string, number>): boolean {
     if (this.#log.bytes + bytes <= this.#options.bytesMax) return true;
-    const unsent = this.streams.map(
-      (stream) => this.#log.findRow(stream, this.sent(stream)) ?? Number.POSITIVE_INFINITY,
-    );
-    const firstUnsent = Math.min(Number.MAX_SAFE_INTEGER, ...unsent);
+    const firstUnsent = this.#firstUnsent();
     this.#log.write(() => {
+      this.#saveValues(counters);
       while (this.#log.bytes + bytes > this.#options.bytesMax) {
         const last = this.#log.oldest(ROWS, firstUnsent);
         if (last === undefined) return;
@@ -128,6 +134,29 @@ export class Journal {
       }
     });
     return this.#log.bytes + bytes <= this.#options.bytesMax;
+  }
+
+  /** True when the row waited for longer than the journal keeps anything. */
+  isTooOld(row: JournalRow, nowMs: number): boolean {
+    const { ageMsMax = 0 } = this.#options;
+    return ageMsMax > 0 && nowMs - row.timeMs >= ageMsMax;
+  }
+
+  /** Deletes what was sent and is too old. What was not sent stays until its turn: then it is given up by name. */
+  expire(nowMs: number): void {
+    const { ageMsMax = 0 } = this.#options;
+    if (ageMsMax > 0) {
+      const last = this.#log.oldest(EXPIRE_ROWS, this.#firstUnsent(), nowMs - ageMsMax + 1);
+      if (last !== undefined) this.#log.write(() => this.#log.deleteTo(last));
+    }
+    this.#log.rest?.();
+  }
+
+  #firstUnsent(): number {
+    const unsent = this.streams.map(
+      (stream) => this.#log.findRow(stream, this.sent(stream)) ?? Number.POSITIVE_INFINITY,
+    );
+    return Math.min(Number.MAX_SAFE_INTEGER, ...unsent);
   }
 
   /**
@@ -183,7 +212,9 @@ export class Journal {
     const lane = this.#lane(row.stream);
     if (row.first < lane.sent) return;
     lane.sent = row.first + row.count;
-    lane.unsentMessages -= row.messages;
+    // A row of no message may stand for rows that the disk lost after they were counted.
+    if (row.messages === 0) lane.unsentMessages = this.#log.countMessages(row.stream, lane.sent);
+    else lane.unsentMessages -= row.messages;
     this.#dirty = true;
   }
 

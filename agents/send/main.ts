@@ -13,6 +13,7 @@ import { inspectPath } from "../../shared/inspect/inspect.ts";
 import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
 import { pump } from "../../shared/inspect/pump.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
+import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
 import { prepareInspect } from "./inspect-command.ts";
 import { askReplay } from "./replay-command.ts";
@@ -65,12 +66,21 @@ const TABLE: CommandTable = {
 };
 
 /** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
-function reloadKeys(file: string, agent: SendAgent, log: Logger): void {
+function reloadKeys(file: string, running: SendConfig, agent: SendAgent, log: Logger): void {
   const loaded = loadSendConfig(file, process.env, { expiredCertificates: "allow" });
   if (!loaded.ok) {
     log.error(
       { faults: loaded.faults.length },
       `cannot read the keys again: ${formatFaults(loaded.faults).trim()}`,
+    );
+    return;
+  }
+  const { sealing } = loaded.config.link;
+  if (sealing !== running.link.sealing) {
+    const allowed = `must be "${running.link.sealing}" until the agent is started again`;
+    log.error(
+      { faults: 1 },
+      `cannot read the keys again: ${file}: link.sealing: is "${sealing}", ${allowed}`,
     );
     return;
   }
@@ -99,7 +109,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
-    process.on("SIGHUP", () => reloadKeys(file, agent, log));
+    process.on("SIGHUP", () => reloadKeys(file, config, agent, log));
     const signal = await waitForSignal();
     log.info(
       { signal, graceSeconds: config.stop.graceSeconds },
@@ -111,7 +121,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
     return EXIT.ok;
   } catch (error) {
     log.fatal(error instanceof Error ? error.message : String(error));
-    return EXIT.failed;
+    return error instanceof LogRefusal ? EXIT.config : EXIT.failed;
   }
 }
 

@@ -4,7 +4,7 @@ import { askAgent } from "../../shared/admin/request-desk.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import type { CommandValues } from "../../shared/cli/parse.ts";
 import { decodeGapCode, tagJournal } from "../../shared/gap/code.ts";
-import { openBlockLogReadOnly } from "../../shared/store/block-log.ts";
+import { openBlockLogReadOnly } from "../../shared/store/open.ts";
 import { type ReplayRequest, type ReplayResult, replayDirectory } from "./replay-desk.ts";
 
 type Answered = { readonly status: ExitStatus; readonly stdout: string; readonly stderr: string };
@@ -21,8 +21,11 @@ export async function askReplay(
   const directory = replayDirectory(journalDirectory);
   let sequences = 0;
   let missing = 0;
-  for (const [index, request] of requests.entries()) {
-    const answer = await askAgent<ReplayResult>(directory, `${name}-${index}`, request);
+  // All at once: the agent looks for requests once a second and answers all that it finds.
+  const answers = requests.map((request, index) =>
+    askAgent<ReplayResult>(directory, `${name}-${index}`, request),
+  );
+  for (const answer of await Promise.all(answers)) {
     if (answer === undefined) {
       return fail(
         EXIT.failed,

@@ -4,11 +4,13 @@
 //                 └─ settles, so that the source may acknowledge
 import { type Logger, LogLimiter } from "../../shared/log.ts";
 import type { Moment } from "../../shared/moment.ts";
-import { openBlockLog } from "../../shared/store/block-log.ts";
+import { openBlockLog } from "../../shared/store/open.ts";
+import { describeRepair } from "../../shared/store/repair-text.ts";
 import type { SendConfig } from "./config.ts";
 import { SendCore } from "./core.ts";
 import type { Source } from "./ingress/source.ts";
 import { startSubscribe } from "./ingress/subscribe.ts";
+import { adoptJournal } from "./journal-salvage.ts";
 import { openPaths, type Path } from "./link/paths.ts";
 import { openReplayDesk } from "./replay-desk.ts";
 import type { SendFigures } from "./status.ts";
@@ -46,6 +48,9 @@ export class SendAgent {
   #linger: ReturnType<typeof setTimeout> | undefined;
   #stopping = false;
   #problem: string | undefined;
+  #readFault: string | undefined;
+  /** What keeps cursors and counters from the disk: it ends by itself, whether or not messages come. */
+  #saveProblem: string | undefined;
 
   /** Throws an Error with a sentence for a person when the journal or a path cannot be opened. */
   static async start(config: SendConfig, rim: Rim): Promise<SendAgent> {
@@ -67,6 +72,7 @@ export class SendAgent {
       linkKeys: link.keys.map((key) => key.reveal()),
       durability,
       journalBytesMax: bytesMax,
+      journalAgeMsMax: config.journal.ageHoursMax * 3_600_000,
       datagramBytes: link.datagramBytes,
       repairPercent: link.repairPercent,
       repairSymbolsMin: link.repairSymbolsMin,
@@ -79,7 +85,12 @@ export class SendAgent {
       priorities: config.priorities,
       latestOnly: config.latestOnly,
     };
-    const log = openBlockLog(directory, "journal.db", durability);
+    const log = openBlockLog(directory, "journal.db", durability, {
+      owner: link.id,
+      adopt: adoptJournal,
+      onRepair: (repair) => rim.log.error({ repair }, describeRepair("journal", repair)),
+      clock: () => rim.clock(),
+    });
     this.#core = new SendCore(options, log, paths, this.#now(), () => rim.random64(), {
       waiting: (full) => this.#scheduleFlush(full, link.lingerMs),
       lost: (source, reason, topic, payloadBytes) => this.#logLoss(source, reason, topic, payloadBytes),
@@ -157,7 +168,7 @@ export class SendAgent {
     if (full && this.#problem === undefined) {
       clearTimeout(this.#linger);
       this.#linger = undefined;
-      this.#flush();
+      if (!this.#flush()) this.#linger = setTimeout(() => this.#endLinger(), RETRY_JOURNAL_MS);
     } else this.#linger ??= setTimeout(() => this.#endLinger(), lingerMs);
   }
 
@@ -173,7 +184,16 @@ export class SendAgent {
   }
 
   #pump(): void {
-    this.#core.fill(this.#now());
+    try {
+      this.#core.fill(this.#now());
+      if (this.#readFault !== undefined) this.#rim.log.info("the journal can be read again");
+      this.#readFault = undefined;
+    } catch (error) {
+      // What the disk does not give back now is asked for again by the timer.
+      const why = error instanceof Error ? error.message : String(error);
+      if (this.#readFault !== why) this.#rim.log.error({ why }, `cannot read the journal: ${why}`);
+      this.#readFault = why;
+    }
     for (const path of this.#paths) path.pump();
   }
 
@@ -185,13 +205,19 @@ export class SendAgent {
   #save(): void {
     this.#replays.look();
     try {
-      this.#core.save();
+      this.#core.save(this.#rim.clock());
+      if (this.#saveProblem !== undefined) this.#rim.log.info("the journal keeps its counters again");
+      this.#saveProblem = undefined;
     } catch (error) {
-      this.#noteBlocked(error instanceof Error ? error.message : String(error));
+      const why = error instanceof Error ? error.message : String(error);
+      if (why !== this.#saveProblem)
+        this.#rim.log.error({ why }, `cannot keep the journal's counters: ${why}`);
+      this.#saveProblem = why;
     }
   }
 
   #noteBlocked(why: string | undefined): void {
+    if (this.#problem === why) return;
     this.#problem = why;
     if (why === undefined) this.#rim.log.info("the journal takes messages again");
     else
@@ -217,7 +243,7 @@ export class SendAgent {
       linkId: this.#config.link.id,
       startedMs: this.#startedMs,
       stopping: this.#stopping,
-      problem: this.#problem,
+      problem: this.#problem ?? this.#saveProblem ?? this.#readFault,
       journalId: hex(journal.journalId),
       epoch: hex(journal.epoch),
       journalBytes: journal.bytes,

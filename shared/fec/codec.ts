@@ -17,11 +17,18 @@ export const MAX_SYMBOL_BYTES = 65_000;
 
 export type RestoreOutcome = "ok" | "too-few" | "bad-shape";
 
-/** Keeps nothing from one call to the next, so one codec serves all blocks of a process. */
+/** Keeps nothing from one call to the next, so one codec serves all blocks of a process: shared() gives it. */
 export class FecCodec {
+  static #shared: FecCodec | undefined;
   readonly kernelName: Kernel["name"];
   readonly #kernel: Kernel;
   readonly #matrix: Uint8Array;
+
+  /** The process's own codec. */
+  static shared(): FecCodec {
+    FecCodec.#shared ??= new FecCodec();
+    return FecCodec.#shared;
+  }
 
   /** Takes the fastest kernel the runtime has, unless one is given. */
   constructor(kernel: Kernel = openSimdKernel() ?? openPortableKernel()) {

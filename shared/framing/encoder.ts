@@ -42,7 +42,7 @@ export class BlockEncoder {
   readonly symbolBytes: number;
   readonly #options: EncoderOptions;
   readonly #linkTag: number;
-  readonly #codec = new FecCodec();
+  readonly #codec = FecCodec.shared();
   #seals: readonly Seal[] = [];
   #nextBlock: Record<Kind, number> = { [KIND_MESSAGES]: 0, [KIND_HEARTBEAT]: 0 };
 

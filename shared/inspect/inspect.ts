@@ -2,7 +2,7 @@
 // Gives its output piece by piece, so that a file of any size takes the same memory.
 import { readdirSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { openBlockLogReadOnly } from "../store/block-log.ts";
+import { openBlockLogReadOnly } from "../store/open.ts";
 import { ByteFile } from "./byte-file.ts";
 import { Candidates } from "./candidates.ts";
 import { isCapture, readCapture } from "./capture.ts";

@@ -26,7 +26,8 @@ export function findProgram(agent: AgentName): string {
 
 /** Runs a command to its end, e.g. runProgram("send", ["check", "--config", path]). */
 export function runProgram(agent: AgentName, args: readonly string[], options: SpawnWishes = {}): Finished {
-  const run = spawnSync(findProgram(agent), [...args], {
+  const [program = "", ...rest] = [...(options.before ?? []), findProgram(agent), ...args];
+  const run = spawnSync(program, rest, {
     cwd: options.directory,
     env: { ...process.env, ...options.env },
     encoding: "utf8",
@@ -150,6 +151,11 @@ export class Agent {
     return this.exitStatus;
   }
 
+  /** Asks it to read its keys again (SIGHUP). */
+  reload(): void {
+    this.#signal("SIGHUP");
+  }
+
   /** As a power cut would. */
   async kill(): Promise<void> {
     await this.stop("SIGKILL");
@@ -171,7 +177,7 @@ export class Agent {
 
   // What stands before the program may be its parent (strace), which would be gone without it. Without one, a child is the
   // program's own.
-  #signal(signal: "SIGTERM" | "SIGINT" | "SIGKILL"): void {
+  #signal(signal: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP"): void {
     if (this.hasEnded) return;
     const [child] = this.isWrapped ? readChildren(this.pid) : [];
     if (child === undefined) this.child.kill(signal);

@@ -23,7 +23,7 @@ export function toolPath(name: string): string {
 
 /**
  * `describe` when all of it is here, else a twin that skips (or fails, see above) with the reason printed.
- * Besides programs it knows "network namespaces": root, and a kernel that lets it make one.
+ * Besides programs it knows "network namespaces" and "mount namespaces": root, and a kernel that lets it make one.
  */
 export function requireTools(names: readonly string[]): (title: string, body: () => void) => void {
   const reason = findObstacle(names);
@@ -47,6 +47,9 @@ export function findObstacle(names: readonly string[]): string | undefined {
     if (name === "network namespaces") {
       const run = spawnSync(findTool("unshare") ?? "unshare", ["--net", "true"], { encoding: "utf8" });
       if (run.status !== 0) return "network namespaces need root and a kernel that allows them";
+    } else if (name === "mount namespaces") {
+      const run = spawnSync(findTool("unshare") ?? "unshare", ["--mount", "true"], { encoding: "utf8" });
+      if (run.status !== 0) return "mount namespaces need root and a kernel that allows them";
     } else if (findTool(name) === undefined) {
       return `${name} is missing (npm test says how to install it)`;
     }

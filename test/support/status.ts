@@ -25,6 +25,8 @@ export type SendStatus = {
   readonly link: {
     readonly journalId: string;
     readonly epoch: string;
+    /** Sequences that wait to be sent again on request. */
+    readonly replaying: number;
     readonly paths: readonly { readonly datagrams: number; readonly problem: string | null }[];
   };
 };
@@ -38,6 +40,12 @@ export type RecvStatus = {
     readonly senderRestarts: number;
     readonly journalId: string | null;
     readonly surplusDatagrams: number;
+    /** Symbols that were lost on the way and computed from the others. */
+    readonly restoredSymbols: number;
+    /** Messages that came after they had been booked as lost. */
+    readonly recovered: number;
+    readonly gaps: { readonly count: number; readonly sequences: number };
+    readonly waitingBytes: number;
     readonly refused: Readonly<Record<string, number>>;
     readonly paths: readonly {
       readonly name: string;

@@ -20,13 +20,6 @@ function squeezed(bytes: Uint8Array, count = 1): Buffer[] {
   return rawDatagrams(rawBlock(bytes, { flags: 1, count }));
 }
 
-function disagree(change: Partial<RawEnvelope>): RawInput {
-  const parts = { parts: 2, contentBytes: 6 };
-  const first = rawDatagrams(rawBlock(piece.subarray(0, 3), parts));
-  const second = rawDatagrams(rawBlock(piece.subarray(3), { ...parts, part: 1, ...change }), { block: 1 });
-  return { datagrams: [...first, ...second], endMs: 1001 };
-}
-
 const BLOCKS: Record<string, RawInput> = {
   "an envelope that is cut": { datagrams: rawDatagrams(rawBlock(piece).subarray(0, 24)) },
   "an unknown flag": block({ flags: 2 }),
@@ -42,9 +35,6 @@ const BLOCKS: Record<string, RawInput> = {
   "a whole content of more bytes than its piece": block({ contentBytes: 7 }),
   "a content in parts no larger than a part": block({ parts: 2 }),
   "a content larger than the receiver takes": { ...block({ parts: 65_535, contentBytes: 1001 }), contentBytesMax: 1000 },
-  "parts of different counts": disagree({ count: 2 }),
-  "parts that disagree on their number": disagree({ parts: 3 }),
-  "parts that disagree on the content's bytes": disagree({ contentBytes: 7 }),
   "parts that are more than the content": {
     datagrams: [0, 1].flatMap((part) =>
       rawDatagrams(rawBlock(piece, { part, parts: 2, contentBytes: 11 }), { block: part }),

@@ -65,7 +65,6 @@ export const REFUSED_MORE: Record<string, RawInput> = {
   },
   "a datagram of a lower epoch": { datagrams: [...a, ...run([{ first: 1, texts: ["b"] }], { epoch: EPOCH - 1n }).flat()] },
   "a forged datagram of a greater epoch starts no run": { datagrams: [changed(a[0], 16, 255), ...a] },
-  "a forged symbol that is here already": { datagrams: [wide, changed(wide, 40, wide.readUInt8(40) ^ 1)], endMs: 1001 },
   "a symbol that is here already": { datagrams: [wide, wide, other({})] },
   "symbols of one block that differ in stream": { datagrams: [wide, other({ stream: 1 })] },
   "symbols of one block that differ in k": { datagrams: [wide, other({ sourceSymbols: 3 })] },
@@ -73,8 +72,6 @@ export const REFUSED_MORE: Record<string, RawInput> = {
   "symbols of one block that differ in size": {
     datagrams: [wide, rawDatagrams(Buffer.concat([x, Buffer.alloc(9)]), { sourceSymbols: 2 })[1] ?? wide],
   },
-  "an unfinished block": { datagrams: [wide, other({})], timesMs: [0, 1001] },
-  "parts of which one never comes": { datagrams: parts.slice(1), endMs: 1001 },
   "a part twice": { datagrams: [...parts.slice(0, 1), ...rawAgain(), ...parts.slice(1)] },
   "sequences that are settled": { datagrams: [...a, ...b] },
   "sequences that wait behind a hole": { datagrams: [...c, ...run([{ first: 0, texts: ["z"] }, { first: 0, texts: ["z"] }, { first: 0, texts: ["z"] }, { first: 5, texts: ["b"] }])[3] ?? []] },

@@ -1,12 +1,16 @@
 // Symbols in, whole blocks out: any k of a block's k + r symbols restore it. One assembly serves one epoch and one kind of block.
-// Bounded: unfinished blocks have a limit in bytes, past which the oldest is given up; finished blocks are remembered
+// Bounded: unfinished blocks have a limit in bytes, past which the one that has waited longest for a symbol is given up; finished blocks are remembered
 // by number in a window, below which nothing is accepted any more, so that no block is ever finished twice.
+// A block is given up for its age only when the link has moved past it: on a slow link one may take minutes to cross.
 import type { FecCodec } from "../../../shared/fec/codec.ts";
 import type { Header } from "../../../shared/framing/header.ts";
 import type { Refusal } from "../../../shared/framing/reasons.ts";
 
 /** Block numbers that are told apart below the highest one seen. */
 const WINDOW_BLOCKS = 65_536;
+/** What an unfinished block and each of its symbols cost beyond their bytes, so that a flood of tiny ones is bounded, too. */
+const BLOCK_OVERHEAD_BYTES = 2048;
+const SYMBOL_OVERHEAD_BYTES = 256;
 
 type Open = {
   readonly number: number;
@@ -18,7 +22,10 @@ type Open = {
   source: Buffer | undefined;
   /** Views of the source symbols that are here, then the repair symbols. */
   readonly symbols: (Uint8Array | undefined)[];
-  readonly openedMs: number;
+  /** When its newest symbol came. */
+  touchedMs: number;
+  /** When a block behind it was complete for the first time. */
+  passedMs: number | undefined;
   count: number;
   bytes: number;
 };
@@ -34,6 +41,8 @@ export class Assembly {
   readonly #onRestored: (symbols: number) => void;
   #bytes = 0;
   #floor = 0;
+  /** Those of #open whose passedMs is not known. */
+  readonly #ahead = new Set<Open>();
 
   /** `onEvicted` hears of blocks given up, `onRestored` of symbols that were lost and computed from the others. */
   constructor(
@@ -48,7 +57,7 @@ export class Assembly {
     this.#onRestored = onRestored;
   }
 
-  /** Bytes of symbols that wait for the rest of their block. */
+  /** Bytes of symbols that wait for the rest of their block, overhead included. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -68,11 +77,13 @@ export class Assembly {
     if (open.symbols[header.symbol] !== undefined) return "surplus";
     this.#place(open, header.symbol, symbol);
     open.count++;
+    this.#touch(open, nowMs);
     if (open.count < open.sourceSymbols) {
       if (this.#bytes > this.#bytesMax) this.#evictOldest();
       return undefined;
     }
     this.#close(open);
+    this.#pass(open.number, nowMs);
     if (!this.#restore(open)) return "symbol-mismatch";
     const bytes = open.source ?? open.symbols[0];
     return bytes === undefined ? "symbol-mismatch" : { stream: open.stream, bytes };
@@ -90,16 +101,24 @@ export class Assembly {
       open.source.set(symbol, index * symbolBytes);
       open.symbols[index] = open.source.subarray(index * symbolBytes, (index + 1) * symbolBytes);
     } else open.symbols[index] = symbol;
-    open.bytes += bytes;
-    this.#bytes += bytes;
+    this.#book(open, bytes + SYMBOL_OVERHEAD_BYTES);
   }
 
-  /** Gives up blocks that were opened before `beforeMs`. */
-  evictOlderThan(beforeMs: number): void {
+  /** Gives up blocks for which `patienceMs` are over since their newest symbol and since the link has passed them. */
+  evictPassed(nowMs: number, patienceMs: number): void {
     for (const open of this.#open.values()) {
-      if (open.openedMs >= beforeMs) return; // in order of opening
+      if (nowMs - Math.max(open.touchedMs, open.passedMs ?? nowMs) <= patienceMs) continue;
       this.#close(open);
       this.#onEvicted(1);
+    }
+  }
+
+  /** Blocks leave in the order of their numbers: one that is complete tells that those before it have gone by. */
+  #pass(number: number, nowMs: number): void {
+    for (const open of this.#ahead) {
+      if (open.number > number) continue;
+      open.passedMs = nowMs;
+      this.#ahead.delete(open);
     }
   }
 
@@ -128,12 +147,28 @@ export class Assembly {
       symbolBytes,
       source: undefined,
       symbols: [],
-      openedMs: nowMs,
+      touchedMs: nowMs,
+      passedMs: undefined,
       count: 0,
       bytes: 0,
     };
     this.#open.set(header.block, open);
+    this.#ahead.add(open);
+    this.#book(open, BLOCK_OVERHEAD_BYTES);
     return open;
+  }
+
+  #book(open: Open, bytes: number): void {
+    open.bytes += bytes;
+    this.#bytes += bytes;
+  }
+
+  /** On a slow path a block may take its time; it is its last symbol that counts, not its first. */
+  #touch(open: Open, nowMs: number): void {
+    if (open.touchedMs === nowMs) return;
+    open.touchedMs = nowMs;
+    this.#open.delete(open.number);
+    this.#open.set(open.number, open);
   }
 
   #evictOldest(): void {
@@ -144,9 +179,14 @@ export class Assembly {
     }
   }
 
-  #close(open: Open): void {
+  #forget(open: Open): void {
     this.#open.delete(open.number);
+    this.#ahead.delete(open);
     this.#bytes -= open.bytes;
+  }
+
+  #close(open: Open): void {
+    this.#forget(open);
     this.#done.add(open.number);
     if (this.#done.size <= WINDOW_BLOCKS) return;
     // The window is full: forget the lower half, in the order of finishing, and accept nothing below what was forgotten.
@@ -158,8 +198,7 @@ export class Assembly {
     }
     for (const other of this.#open.values()) {
       if (other.number >= this.#floor) continue;
-      this.#open.delete(other.number);
-      this.#bytes -= other.bytes;
+      this.#forget(other);
       this.#onEvicted(1);
     }
   }

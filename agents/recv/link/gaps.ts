@@ -96,11 +96,14 @@ export class GapBook {
     for (const gap of [...this.list()]) this.#change(gap, undefined);
   }
 
-  /** What has changed since the last call: name to gap, undefined for one that is gone. To be kept with the state. */
-  takeChanges(): Map<string, OpenGap | undefined> {
-    const changes = new Map(this.#changed);
+  /** What has changed since the last noteKept(): name to gap, undefined for one that is gone. To be kept with the state. */
+  changes(): ReadonlyMap<string, OpenGap | undefined> {
+    return this.#changed;
+  }
+
+  /** What changes() gave is on the disk now. */
+  noteKept(): void {
     this.#changed.clear();
-    return changes;
   }
 
   #change(from: OpenGap | undefined, to: OpenGap | undefined): void {

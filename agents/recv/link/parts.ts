@@ -1,5 +1,7 @@
 // Joins the parts of a content that was too large for one block. One joiner serves one stream of one epoch.
-// Bounded: a content over `contentBytesMax`, or parts that wait too long or exceed `bytesMax` together, are given up.
+// Bounded: a content over `contentBytesMax` is refused; past `bytesMax` the content that has waited longest is given up.
+// Nothing is given up for its age while its turn is still to come: on a slow link, or behind a flood of alarms, a large
+// message may take minutes to cross.
 
 import type { Block } from "../../../shared/framing/block.ts";
 import { decompressContent } from "../../../shared/framing/compression.ts";
@@ -7,11 +9,17 @@ import type { Refusal } from "../../../shared/framing/reasons.ts";
 
 type Waiting = {
   readonly block: Block;
-  readonly pieces: (Uint8Array | undefined)[];
-  readonly openedMs: number;
-  have: number;
+  readonly pieces: Map<number, Uint8Array>;
+  /** When its newest part came. */
+  touchedMs: number;
+  /** Bytes of content. */
   bytes: number;
+  /** Bytes of memory: content, and what keeping it costs. */
+  cost: number;
 };
+
+/** What a waiting content and each of its parts cost beyond their bytes, so that a flood of tiny ones is bounded, too. */
+const OVERHEAD_BYTES = 256;
 
 export type Joined = { readonly first: number; readonly count: number; readonly content: Uint8Array };
 
@@ -26,30 +34,30 @@ export class PartJoiner {
     this.#bytesMax = bytesMax;
   }
 
+  /** Bytes that wait for the rest of their content, overhead included. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  add(block: Block, nowMs: number): Joined | Refusal | undefined {
+  /** `onEvicted` hears of contents that gave way to this one. */
+  add(block: Block, nowMs: number, onEvicted: (contents: number) => void): Joined | Refusal | undefined {
     if (block.contentBytes > this.#contentBytesMax) return "block-malformed";
     if (block.parts === 1) return this.#expand(block, block.piece);
-    const waiting = this.#waiting.get(block.first) ?? this.#start(block, nowMs);
-    const same = waiting.block.parts === block.parts && waiting.block.contentBytes === block.contentBytes;
-    if (!same || waiting.block.count !== block.count) return "block-malformed";
-    if (waiting.pieces[block.part] !== undefined) return "sequence-delivered";
-    waiting.pieces[block.part] = block.piece;
-    waiting.have++;
+    const waiting = this.#find(block) ?? this.#start(block, nowMs);
+    if (waiting.pieces.has(block.part)) return "sequence-delivered";
+    waiting.pieces.set(block.part, block.piece);
+    waiting.touchedMs = nowMs;
     waiting.bytes += block.piece.length;
-    this.#bytes += block.piece.length;
-    if (waiting.have < block.parts) {
-      return this.#bytes > this.#bytesMax || waiting.bytes > block.contentBytes
-        ? this.#drop(waiting)
-        : undefined;
+    this.#book(waiting, block.piece.length + OVERHEAD_BYTES);
+    if (waiting.bytes > block.contentBytes) return this.#refuse(waiting);
+    if (waiting.pieces.size < block.parts) {
+      onEvicted(this.#makeRoom(waiting));
+      return undefined;
     }
+    if (waiting.bytes !== block.contentBytes) return this.#refuse(waiting);
     this.#forget(waiting);
-    const content = Buffer.concat(waiting.pieces as Uint8Array[]);
-    if (content.length !== block.contentBytes) return "block-malformed";
-    return this.#expand(block, content);
+    const pieces = Array.from({ length: block.parts }, (_, part) => waiting.pieces.get(part) as Uint8Array);
+    return this.#expand(block, Buffer.concat(pieces));
   }
 
   #expand({ first, count, compressed }: Block, bytes: Uint8Array): Joined | Refusal {
@@ -57,32 +65,67 @@ export class PartJoiner {
     return content === undefined ? "block-malformed" : { first, count, content };
   }
 
-  /** Gives up what was opened before `beforeMs` or is not wanted any more; the number of contents given up. */
-  evict(beforeMs: number, isWanted: (first: number, end: number) => boolean): number {
+  /**
+   * Forgets what `judge` says is over, and gives up what is late and has got nothing since `beforeMs`; the number given up.
+   */
+  evict(beforeMs: number, judge: (first: number, end: number) => "awaited" | "late" | "over"): number {
     let evicted = 0;
     for (const waiting of this.#waiting.values()) {
       const { first, count } = waiting.block;
-      const wanted = isWanted(first, first + count);
-      if (wanted && waiting.openedMs >= beforeMs) continue;
+      const verdict = judge(first, first + count);
+      if (verdict === "awaited" || (verdict === "late" && waiting.touchedMs >= beforeMs)) continue;
       this.#forget(waiting);
-      if (wanted) evicted++;
+      if (verdict === "late") evicted++;
     }
     return evicted;
   }
 
+  /** What waits for this block's content. Parts that were cut otherwise (it was sent again) begin anew. */
+  #find(block: Block): Waiting | undefined {
+    const waiting = this.#waiting.get(block.first);
+    if (waiting === undefined) return undefined;
+    const { count, parts, contentBytes, compressed } = waiting.block;
+    const isAlike =
+      parts === block.parts &&
+      contentBytes === block.contentBytes &&
+      count === block.count &&
+      compressed === block.compressed;
+    if (isAlike) return waiting;
+    this.#forget(waiting);
+    return undefined;
+  }
+
   #start(block: Block, nowMs: number): Waiting {
-    const waiting = { block, pieces: [], openedMs: nowMs, have: 0, bytes: 0 };
+    const waiting = { block, pieces: new Map(), touchedMs: nowMs, bytes: 0, cost: 0 };
     this.#waiting.set(block.first, waiting);
+    this.#book(waiting, OVERHEAD_BYTES);
     return waiting;
   }
 
-  #drop(waiting: Waiting): Refusal {
+  #book(waiting: Waiting, bytes: number): void {
+    waiting.cost += bytes;
+    this.#bytes += bytes;
+  }
+
+  /** The oldest go until the rest fits; `newest` alone may always stay, because a content has a bound of its own. */
+  #makeRoom(newest: Waiting): number {
+    let evicted = 0;
+    for (const waiting of this.#waiting.values()) {
+      if (this.#bytes <= this.#bytesMax) return evicted;
+      if (waiting === newest) continue;
+      this.#forget(waiting);
+      evicted++;
+    }
+    return evicted;
+  }
+
+  #refuse(waiting: Waiting): Refusal {
     this.#forget(waiting);
-    return "part-evicted";
+    return "block-malformed";
   }
 
   #forget(waiting: Waiting): void {
     this.#waiting.delete(waiting.block.first);
-    this.#bytes -= waiting.bytes;
+    this.#bytes -= waiting.cost;
   }
 }

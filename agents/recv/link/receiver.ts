@@ -14,7 +14,7 @@ import { Assembly } from "./assembly.ts";
 import type { Filled } from "./gaps.ts";
 import { type Delivery, type Gap, StreamOrder } from "./order.ts";
 import { type Joined, PartJoiner } from "./parts.ts";
-import { KeyRing, type LinkState, STREAMS_MAX } from "./session.ts";
+import { KeyRing, type LinkState, RETIRED_MAX, STREAMS_MAX } from "./session.ts";
 
 export type ReceiverOptions = {
   readonly linkId: string;
@@ -46,6 +46,14 @@ export type ReceiverOutput = {
   refused(reason: Refusal, path: number, count: number): void;
 };
 
+/**
+ * An unfinished block that the link has moved past gives up when it has got no symbol for so long, parts that would fill a
+ * gap when they have got no other. Longer than any patience: what comes late still fills a gap, a slow path takes seconds
+ * for a symbol and minutes for a part, and memory has bounds of its own.
+ */
+const SYMBOL_WAIT_MS = 60_000;
+const PART_WAIT_MS = 600_000;
+
 type Stream = { readonly order: StreamOrder; parts: PartJoiner };
 
 export class Receiver {
@@ -53,7 +61,7 @@ export class Receiver {
   readonly #output: ReceiverOutput;
   readonly #state: LinkState;
   readonly #keys: KeyRing;
-  readonly #codec = new FecCodec();
+  readonly #codec = FecCodec.shared();
   readonly #streams = new Map<number, Stream>();
   #assemblies: Record<number, Assembly>;
   #heartbeatBlock = 0;
@@ -96,16 +104,18 @@ export class Receiver {
 
   /** To be called every few milliseconds: gives up what has waited too long. */
   tick(nowMs: number): void {
-    const before = nowMs - this.#options.patienceMs;
-    for (const assembly of Object.values(this.#assemblies)) assembly.evictOlderThan(before);
+    for (const assembly of Object.values(this.#assemblies)) assembly.evictPassed(nowMs, SYMBOL_WAIT_MS);
     for (const [number, stream] of this.#streams) {
       stream.order.tick(nowMs);
       const { expected } = stream.order;
-      const isWanted = (first: number, end: number) =>
-        end > expected || this.#state.gaps.wants(number, first, end);
-      const evicted = stream.parts.evict(before, isWanted);
-      if (evicted > 0) this.#output.refused("part-evicted", -1, evicted);
+      const judge = (first: number, end: number) =>
+        end > expected ? "awaited" : this.#state.gaps.wants(number, first, end) ? "late" : "over";
+      this.#noteEvictedParts(stream.parts.evict(nowMs - PART_WAIT_MS, judge));
     }
+  }
+
+  #noteEvictedParts(contents: number): void {
+    if (contents > 0) this.#output.refused("part-evicted", -1, contents);
   }
 
   #take(datagram: Buffer, nowMs: number): Refusal | undefined {
@@ -137,7 +147,7 @@ export class Receiver {
     const end = block.first + block.count;
     const isWanted = end > stream.order.expected || this.#state.gaps.wants(number, block.first, end);
     if (!isWanted) return "sequence-delivered";
-    const joined = stream.parts.add(block, nowMs);
+    const joined = stream.parts.add(block, nowMs, (contents) => this.#noteEvictedParts(contents));
     if (joined === undefined || typeof joined === "string") return joined;
     const recovered = this.#state.gaps.fill(number, joined.first, end);
     for (const range of recovered) this.#output.recover(number, joined, range);
@@ -182,13 +192,22 @@ export class Receiver {
     }
     for (const stream of this.#streams.values()) stream.order.flush();
     const retired = state.journalId;
-    if (retired !== undefined) state.retired.add(retired);
+    if (retired !== undefined) this.#retire(retired);
     state.journalId = header.journalId;
     state.epoch = header.epoch;
     state.expected.clear();
     state.gaps.clear();
     this.#streams.clear();
     this.#output.journalChanged(header.journalId, retired);
+  }
+
+  #retire(journalId: bigint): void {
+    const { retired } = this.#state;
+    retired.add(journalId);
+    for (const oldest of retired) {
+      if (retired.size <= RETIRED_MAX) return;
+      retired.delete(oldest);
+    }
   }
 
   #stream(number: number): Stream {

@@ -8,6 +8,8 @@ import { GapBook } from "./gaps.ts";
 
 /** Streams (priority classes) that a receiver keeps order for. */
 export const STREAMS_MAX = 16;
+/** Retired journals that are remembered. A journal is retired when a plant's disk is lost: this is more than ever happens. */
+export const RETIRED_MAX = 1000;
 /** Epoch keys kept derived, so that a flood of invented epochs costs time but no memory. */
 const EPOCH_KEYS_MAX = 8;
 

@@ -22,17 +22,11 @@ export async function openUdpReceiver(
   });
   const scope = wishes.address.host.split("%")[1];
   const hostname = restoreScope(resolved.address, scope);
-  const socket = await Bun.udpSocket({
-    hostname,
-    port: wishes.address.port,
-    binaryType: "buffer",
-    socket: {
-      data: (_socket, datagram) => onDatagram(datagram),
-      error: (_socket, error) => onError(error),
+  const socket = await bind(hostname, wishes.address.port, onDatagram, onError).catch(
+    (error: NodeJS.ErrnoException) => {
+      throw new Error(`cannot bind ${text}: ${ERRORS[error.code ?? ""] ?? error.message}`);
     },
-  }).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(`cannot bind ${text}: ${ERRORS[error.code ?? ""] ?? error.message}`);
-  });
+  );
   const fail = (why: string) => {
     socket.close();
     return new Error(why);
@@ -53,6 +47,24 @@ export async function openUdpReceiver(
     receiveBufferBytes: granted ?? 0,
     close: () => socket.close(),
   };
+}
+
+/** An async function, because Bun throws at once when the address is taken, in place of rejecting. */
+async function bind(
+  hostname: string,
+  port: number,
+  onDatagram: (datagram: Buffer) => void,
+  onError: (error: Error) => void,
+) {
+  return await Bun.udpSocket({
+    hostname,
+    port,
+    binaryType: "buffer",
+    socket: {
+      data: (_socket, datagram) => onDatagram(datagram),
+      error: (_socket, error) => onError(error),
+    },
+  });
 }
 
 /** Name resolution and the kernel give a link-local address back without the interface it belongs to. */

@@ -1,12 +1,19 @@
 // A stretch of the spool that one target has still to get: where reading is, what is in flight, and the cursor before
 // which all is settled. The live lane has no end; what a target finds when it comes back is a lane with one.
+// What became of a message is booked when the cursor passes it, so that cursor and books agree after any crash.
 import type { Message } from "../../../shared/message.ts";
 import type { Spool, SpoolEntry } from "../spool.ts";
+import type { Settlement } from "./outcome.ts";
 
 /** Everything before it is settled: message `index` of content `id`, or all of content `id` when index is 0. */
 export type Cursor = { readonly id: number; readonly index: number };
 
-export type Flight = { readonly id: number; readonly index: number; done: boolean };
+export type Flight = {
+  readonly id: number;
+  readonly index: number;
+  done: boolean;
+  settlement: Settlement | undefined;
+};
 
 /** What comes next: a message, or the end of a content (`message` is undefined), of which `corrupt` are lost. */
 export type Next = {
@@ -20,6 +27,7 @@ const SETTLED_MAX = 1024;
 
 export class Lane {
   readonly #spool: Spool;
+  readonly #book: (settlement: Settlement) => void;
   #endId: number;
   #cursor: Cursor;
   #flights: Flight[] = [];
@@ -32,8 +40,14 @@ export class Lane {
   #index: number;
   #indexOf: number;
 
-  constructor(spool: Spool, cursor: Cursor, endId = Number.POSITIVE_INFINITY) {
+  constructor(
+    spool: Spool,
+    book: (settlement: Settlement) => void,
+    cursor: Cursor,
+    endId = Number.POSITIVE_INFINITY,
+  ) {
     this.#spool = spool;
+    this.#book = book;
     this.#endId = endId;
     this.#cursor = cursor;
     this.#index = cursor.index;
@@ -77,9 +91,10 @@ export class Lane {
       this.#entryAt = 0;
     }
     const entry = this.#entries[this.#entryAt];
-    if (entry === undefined || entry.id > this.#endId) {
+    if (entry === undefined) return undefined;
+    if (entry.id > this.#endId) {
       // The rest of it is not there any more: a damaged disk.
-      if (this.#endId !== Number.POSITIVE_INFINITY) this.#passTo(this.#endId);
+      this.#passTo(this.#endId, undefined);
       return undefined;
     }
     if (entry.id !== this.#indexOf) {
@@ -95,43 +110,42 @@ export class Lane {
   }
 
   /** Passes by the rest of the content that peek() showed. */
-  pass(): void {
+  pass(settlement: Settlement | undefined): void {
     const { id } = this.#entries[this.#entryAt] as SpoolEntry;
     this.#entryAt++;
-    this.#passTo(id);
+    this.#passTo(id, settlement);
   }
 
-  settle(flight: Flight): void {
+  /** Does nothing when what was in flight has been given up meanwhile. */
+  settle(flight: Flight, settlement: Settlement | undefined): void {
+    if (flight.done) return;
     flight.done = true;
-    for (let first = this.#flights[this.#head]; first?.done; first = this.#flights[this.#head]) {
-      this.#cursor = { id: first.id, index: first.index };
-      this.#head++;
-    }
-    if (this.#head < SETTLED_MAX && this.#head < this.#flights.length) return;
-    this.#flights = this.#flights.slice(this.#head);
-    this.#head = 0;
+    flight.settlement = settlement;
+    this.#advance();
   }
 
-  /** True when the flight was booked as lost meanwhile, because its content was dropped. */
-  isGone({ id }: Flight): boolean {
-    return id <= this.settledId;
-  }
-
-  /** The contents up to this one are gone: moves on, and says how many of its messages were not settled. */
-  drop(entry: SpoolEntry): number {
-    const { id, messages, corrupt } = entry;
+  /** A content is gone from the spool: moves on, and says how many of its messages have no other outcome. */
+  drop({ id, messages, corrupt }: SpoolEntry): number {
     if (id > this.#endId || id <= this.settledId) return 0;
-    const open = this.#flights.slice(this.#head);
-    // What is settled before its turn, because an older one is in flight still, has been counted.
-    let lost = open.filter((flight) => flight.id === id && flight.index > 0 && !flight.done).length;
+    let lost = messages.length + corrupt - (this.#cursor.id === id ? this.#cursor.index : 0);
+    const flights = this.#flights.slice(this.#head);
+    for (const flight of flights) {
+      if (flight.id > id) continue;
+      const { settlement } = flight;
+      if (flight.done && settlement !== undefined) {
+        this.#book(settlement);
+        lost -= settlement.count;
+      }
+      flight.done = true;
+    }
+    this.#cursor = { id, index: 0 };
+    this.#flights = flights.filter((flight) => flight.id > id);
+    this.#head = 0;
+    this.#advance();
     if (this.#readId < id) {
-      lost += messages.length + corrupt - (this.#indexOf === id ? this.#index : 0);
       this.#readId = id;
       this.#forget();
     }
-    this.#cursor = { id, index: 0 };
-    this.#flights = open.filter((flight) => flight.id > id);
-    this.#head = 0;
     return lost;
   }
 
@@ -146,14 +160,26 @@ export class Lane {
     this.#entryAt = 0;
   }
 
-  #passTo(id: number): void {
+  #passTo(id: number, settlement: Settlement | undefined): void {
     this.#readId = id;
-    this.settle(this.#launch(id, 0));
+    this.settle(this.#launch(id, 0), settlement);
   }
 
   #launch(id: number, index: number): Flight {
-    const flight = { id, index, done: false };
+    const flight = { id, index, done: false, settlement: undefined };
     this.#flights.push(flight);
     return flight;
+  }
+
+  /** Moves the cursor past all that is done, and books it. */
+  #advance(): void {
+    for (let first = this.#flights[this.#head]; first?.done; first = this.#flights[this.#head]) {
+      this.#cursor = { id: first.id, index: first.index };
+      if (first.settlement !== undefined) this.#book(first.settlement);
+      this.#head++;
+    }
+    if (this.#head < SETTLED_MAX && this.#head < this.#flights.length) return;
+    this.#flights = this.#flights.slice(this.#head);
+    this.#head = 0;
   }
 }

@@ -2,18 +2,21 @@
 // Kept as text beside the counters, so that after any crash the target goes on where it was, in each of them.
 import type { Spool, SpoolEntry } from "../spool.ts";
 import { Lane } from "./lane.ts";
+import type { Settlement } from "./outcome.ts";
 
 /** Past this many, what was held while the target was away stays in front of the live traffic. */
 const LANES_MAX = 500;
 
 export class Lanes {
   readonly #spool: Spool;
+  readonly #book: (settlement: Settlement) => void;
   #lanes: Lane[];
 
-  /** `text` is what an earlier run has kept; undefined: nothing of what the spool has now is to be sent. */
-  constructor(spool: Spool, text: string | undefined) {
+  /** `text` is what an earlier run has kept. */
+  constructor(spool: Spool, book: (settlement: Settlement) => void, text: string) {
     this.#spool = spool;
-    this.#lanes = parseLanes(spool, text ?? formatLane(spool.lastId, 0));
+    this.#book = book;
+    this.#lanes = this.#parse(text);
   }
 
   get all(): readonly Lane[] {
@@ -27,6 +30,12 @@ export class Lanes {
   /** The lane that holds the oldest message that has not been handled; undefined when there is none. */
   get oldest(): Lane | undefined {
     return this.#lanes.find((lane) => lane.peek() !== undefined);
+  }
+
+  /** All that the spool has had is settled; a disk that gives nothing back at the moment does not make it so. */
+  get isSettled(): boolean {
+    const { lastId } = this.#spool;
+    return this.#lanes.every(({ settledId, endId }) => settledId >= Math.min(endId, lastId));
   }
 
   get inFlight(): number {
@@ -75,23 +84,25 @@ export class Lanes {
 
   #split(endId: number): void {
     this.live.end(endId);
-    this.#lanes.push(new Lane(this.#spool, { id: this.#spool.lastId, index: 0 }));
+    this.#lanes.push(new Lane(this.#spool, this.#book, { id: this.#spool.lastId, index: 0 }));
   }
+
+  #parse(text: string): Lane[] {
+    return text.split(",").map((part) => {
+      const [cursor = "", endId] = part.split("-");
+      const [id, index] = cursor.split(":");
+      const start = { id: Number(id), index: Number(index) };
+      return new Lane(this.#spool, this.#book, start, endId === undefined ? undefined : Number(endId));
+    });
+  }
+}
+
+/** For a target that is to get what comes after this content. */
+export function formatStart(id: number): string {
+  return formatLane(id, 0);
 }
 
 /** `id:index-end`, without the end for the live lane, which is the last. */
 function formatLane(id: number, index: number, endId = Number.POSITIVE_INFINITY): string {
   return endId === Number.POSITIVE_INFINITY ? `${id}:${index}` : `${id}:${index}-${endId}`;
-}
-
-function parseLanes(spool: Spool, text: string): Lane[] {
-  return text.split(",").map((part) => {
-    const [cursor = "", endId] = part.split("-");
-    const [id, index] = cursor.split(":");
-    return new Lane(
-      spool,
-      { id: Number(id), index: Number(index) },
-      endId === undefined ? undefined : Number(endId),
-    );
-  });
 }

@@ -2,7 +2,8 @@
 // A letter on its way again is no longer lost but held; it is lost again, or forwarded, when the target has said so.
 import type { Counters } from "../../../shared/counters.ts";
 import type { DeadLetters, NewDeadLetter } from "../dead-letters.ts";
-import type { Held, Letters, TargetOutcome } from "./runner.ts";
+import type { Held, TargetOutcome } from "./outcome.ts";
+import type { Letters } from "./runner.ts";
 
 /** Losses that leave a letter: those that a person could mend. */
 const REASONS: ReadonlySet<string> = new Set(["refused", "oversize", "invalid-topic", "poison"]);

@@ -5,11 +5,11 @@ import type { Message } from "../../../shared/message.ts";
 import type { Spool, SpoolEntry } from "../spool.ts";
 import type { Lane } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
+import type { Held, Settlement, TargetOutcome } from "./outcome.ts";
 import { Pace } from "./pace.ts";
 import { PLAIN_PLAN, type TargetPlan } from "./plan.ts";
 
-/** Why a target loses or filters a message. */
-export type TargetOutcome = "forwarded" | `filtered/${string}` | `lost/${string}`;
+export type { TargetOutcome } from "./outcome.ts";
 
 /** A message as this target is to publish it, or what becomes of it instead; `detail` is for people. */
 export type Judgement =
@@ -37,9 +37,6 @@ export type RunnerRim = {
   later(work: () => void): void;
 };
 
-/** A message as it came, with the difference of the clocks at that time. */
-export type Held = { readonly message: Message; readonly clockDifferenceMs: number };
-
 /** What else there is to publish, before all other: letters that somebody wants sent again. And where letters go. */
 export type Letters = {
   /** Called for each message that is lost, with the reason as the ledger has it. */
@@ -66,12 +63,12 @@ export class TargetRunner {
   #lettersInFlight = 0;
   #scheduled = false;
 
-  /** `cursors` is what `cursors` of an earlier run was; undefined for a target that is new. */
+  /** `cursors` is what `cursors` of an earlier run was, or formatStart() of a new target. */
   constructor(
     spool: Spool,
     link: TargetLink,
     counters: Counters,
-    cursors: string | undefined,
+    cursors: string,
     rim: RunnerRim,
     letters?: Letters,
   ) {
@@ -80,7 +77,7 @@ export class TargetRunner {
     this.#counters = counters;
     this.#rim = rim;
     this.#letters = letters;
-    this.#lanes = new Lanes(spool, cursors);
+    this.#lanes = new Lanes(spool, (settlement) => this.#book(settlement), cursors);
     this.#pace = new Pace(this.#plan.drainPerSecond);
     this.#retentionMs = this.#plan.retentionHours * HOUR_MS || Number.POSITIVE_INFINITY;
     this.#connections = link.connections;
@@ -100,8 +97,9 @@ export class TargetRunner {
     return this.#lanes.inFlight + this.#lettersInFlight;
   }
 
+  /** True when it has nothing left to do. */
   get isIdle(): boolean {
-    return this.inFlight === 0 && this.#letters?.hasNext !== true && this.#lanes.oldest === undefined;
+    return this.inFlight === 0 && this.#letters?.hasNext !== true && this.#lanes.isSettled;
   }
 
   /** There may be something to do: new contents, a connection, an acknowledgement. */
@@ -120,9 +118,11 @@ export class TargetRunner {
     if (this.#lanes.all.length > 1 || this.#retentionMs !== Number.POSITIVE_INFINITY) this.wake();
   }
 
-  /** Contents up to this one are gone: moves on, and says how many of its messages it had not settled. */
+  /** A content is gone from the spool: moves on, and says how many of its messages have no other outcome. */
   dropped(entry: SpoolEntry): number {
-    return this.#lanes.drop(entry);
+    const lost = this.#lanes.drop(entry);
+    this.wake();
+    return lost;
   }
 
   /** Gives up the newest content; undefined when it has none to give, else how many messages that were. */
@@ -150,18 +150,18 @@ export class TargetRunner {
     const lane = this.#choose();
     const next = lane?.peek();
     if (lane === undefined || next === undefined) return false;
-    const { entry, message } = next;
+    const { entry, index, message } = next;
     if (message === undefined) {
-      if (entry.corrupt > 0) this.#counters.add("lost/corrupt", entry.corrupt);
-      lane.pass();
+      // The content's end: settled when all before it is.
+      const count = Math.max(0, entry.corrupt - index);
+      lane.pass(count > 0 ? { outcome: "lost/corrupt", count } : undefined);
       return true;
     }
     const flight = lane.take();
-    const { clockDifferenceMs } = entry;
-    this.#dispatch({ message, clockDifferenceMs }, lane !== this.#lanes.live, (outcome, detail) => {
-      if (flight.done) return;
-      if (!lane.isGone(flight)) this.#book({ message, clockDifferenceMs }, outcome, detail);
-      lane.settle(flight);
+    const held = { message, clockDifferenceMs: entry.clockDifferenceMs };
+    this.#dispatch(held, lane !== this.#lanes.live, (outcome, detail) => {
+      const lost = outcome.startsWith("lost/") ? { lost: { held, detail } } : {};
+      lane.settle(flight, { outcome, count: 1, ...lost });
     });
     return true;
   }
@@ -191,9 +191,9 @@ export class TargetRunner {
     });
   }
 
-  #book(held: Held, outcome: TargetOutcome, detail: string): void {
-    this.#counters.add(outcome);
-    if (outcome.startsWith("lost/")) this.#letters?.bury(outcome.slice(5), detail, held);
+  #book({ outcome, count, lost }: Settlement): void {
+    this.#counters.add(outcome, count);
+    if (lost !== undefined) this.#letters?.bury(outcome.slice(5), lost.detail, lost.held);
   }
 
   #sendLetter(letters: Letters): boolean {
@@ -217,9 +217,8 @@ export class TargetRunner {
     if (lane === undefined || next === undefined) return false;
     const { entry, index } = next;
     if (this.#rim.clock() - entry.arrivedMs <= this.#retentionMs) return false;
-    this.#counters.add("lost/age", entry.messages.length - index);
-    if (entry.corrupt > 0) this.#counters.add("lost/corrupt", entry.corrupt);
-    lane.pass();
+    const count = entry.messages.length + entry.corrupt - index;
+    lane.pass({ outcome: entry.corrupt > 0 ? "lost/corrupt" : "lost/age", count });
     return true;
   }
 }

@@ -61,8 +61,8 @@ export function startSubscribe(
       intake.accept(config.name, message, () => settle(publish));
     },
     onRefusal: (refusal) => {
-      const { reason, topic, packetBytes } = refusal;
-      intake.refuse(config.name, LOSSES[reason], topic ?? "", packetBytes, () => settle(refusal));
+      const { reason, topic, qos, packetBytes } = refusal;
+      intake.refuse(config.name, LOSSES[reason], topic ?? "", packetBytes, qos, () => settle(refusal));
     },
     onProtocolError: (reason) =>
       rim.log.error({ ...names, reason }, `source ${config.name}: the broker breaks the protocol: ${reason}`),

@@ -58,10 +58,17 @@ export class Lane {
     this.#readyBytes -= row.content.length;
     this.#given = row.first + row.count;
     if (row.skip > 0) return { row, content: row.content, losses: row.losses };
+    if (this.#journal.isTooOld(row, nowMs)) return this.#giveUp(row);
     const waits = this.hasRows && this.#latest.size > 0;
     if (!waits && Math.abs(nowMs - row.timeMs) < FRESH_MS)
       return { row, content: row.content, losses: undefined };
     return { row, ...refineRow(row, nowMs, this.#latest) };
+  }
+
+  #giveUp(row: JournalRow): LaneRow {
+    const writer = new ContentWriter();
+    writer.addSkip(row.count, "expired");
+    return { row, content: writer.take(), losses: new Map([["expired", row.messages]]) };
   }
 
   #readBack(): void {

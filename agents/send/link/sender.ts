@@ -1,6 +1,6 @@
 // The sending end of the link: rows of the journal, by priority, to blocks, datagrams and paths.
 // A row counts as sent when each of its datagrams has left on at least one path. Repeats go when nothing else wants to.
-import { pieceBytesMax, splitContent } from "../../../shared/framing/block.ts";
+import { ENVELOPE_BYTES, PARTS_MAX, pieceBytesMax, splitContent } from "../../../shared/framing/block.ts";
 import { Compressor } from "../../../shared/framing/compression.ts";
 import type { BlockEncoder } from "../../../shared/framing/encoder.ts";
 import { KIND_MESSAGES } from "../../../shared/framing/header.ts";
@@ -20,6 +20,8 @@ export type LinkSenderOptions = {
   /** Streams from the most urgent to the least. */
   readonly priorities: readonly number[];
   readonly compress: boolean;
+  /** A content up to this size is one block; a larger one is cut, so that what is urgent can pass between its parts. */
+  readonly blockBytes: number;
   /** Messages that a sent row did not carry after all. */
   readonly onLost: (losses: RowLosses) => void;
 };
@@ -37,6 +39,7 @@ export class LinkSender {
   readonly #pieces = new Map<number, Piece[]>();
   readonly #flights = new Map<number, Flight[]>();
   #repeatPieces: Piece[] = [];
+  readonly #pieceBytes: number;
   #inFlight = 0;
 
   constructor(journal: Journal, latest: LatestValues, repeats: Repeats, options: LinkSenderOptions) {
@@ -44,6 +47,9 @@ export class LinkSender {
     this.#latest = latest;
     this.#repeats = repeats;
     this.#options = options;
+    const { symbolBytes } = options.encoder;
+    const symbols = Math.ceil((options.blockBytes + ENVELOPE_BYTES) / symbolBytes);
+    this.#pieceBytes = pieceBytesMax(symbolBytes, Math.min(symbols, SOURCE_SYMBOLS_MAX));
   }
 
   /** New rows, already kept in the journal. */
@@ -132,7 +138,7 @@ export class LinkSender {
   #cut(row: JournalRow, content: Uint8Array, flight: Flight | undefined): Piece[] {
     const { encoder, compress } = this.#options;
     const compressed = compress ? this.#compressor.compress(content) : undefined;
-    const pieceBytes = pieceBytesMax(encoder.symbolBytes, SOURCE_SYMBOLS_MAX);
+    const pieceBytes = Math.max(this.#pieceBytes, Math.ceil((compressed ?? content).length / PARTS_MAX));
     const blocks = splitContent(
       row.first,
       row.count,

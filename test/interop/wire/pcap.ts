@@ -107,3 +107,25 @@ function number32(value: number, isLittle: boolean): Buffer {
   else bytes.writeUInt32BE(value);
   return bytes;
 }
+
+/** A segment of one TCP connection, `sequence` bytes into it. */
+export function ipv4Tcp(data: Buffer, sequence: number): Buffer {
+  const tcp = Buffer.alloc(20);
+  tcp.writeUInt16BE(40_000, 0);
+  tcp.writeUInt16BE(PORT, 2);
+  tcp.writeUInt32BE(sequence, 4);
+  // Header of five words, ACK, a window.
+  tcp.writeUInt16BE(0x5010, 12);
+  tcp.writeUInt16BE(65_535, 14);
+  const head = Buffer.from("4500000000000000400600000a0000010a000002", "hex");
+  head.writeUInt16BE(40 + data.length, 2);
+  return Buffer.concat([head, tcp, data]);
+}
+
+/** A datagram as streams carry it: "TGD1", its length, the complement of that, the datagram. */
+export function encodeRecord(datagram: Buffer): Buffer {
+  const head = Buffer.from("TGD1\0\0\0\0");
+  head.writeUInt16BE(datagram.length, 4);
+  head.writeUInt16BE(0xffff - datagram.length, 6);
+  return Buffer.concat([head, datagram]);
+}

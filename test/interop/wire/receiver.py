@@ -6,11 +6,25 @@ from content import read_content, read_heartbeat
 from datagram import Refused
 
 
+SYMBOL_WAIT_MS, PART_WAIT_MS = 60_000, 600_000
+
+
 class Block:
     """The symbols of a block that is not complete."""
 
-    def __init__(self, shape, since):
-        self.shape, self.since, self.symbols = shape, since, {}
+    def __init__(self, shape, touched):
+        self.shape, self.touched, self.symbols = shape, touched, {}
+
+
+class Progress:
+    """How far the blocks of one kind have come: the highest finished, and what that was a patience and more ago."""
+
+    def __init__(self):
+        self.highest, self.mark, self.mark_ms, self.passed = -1, -1, 0, -1
+
+    def tick(self, now, patience_ms):
+        if now - self.mark_ms >= patience_ms:
+            self.passed, self.mark, self.mark_ms = self.mark, self.highest, now
 
 
 class Stream:
@@ -32,6 +46,8 @@ class Receiver:
 
     def _forget_blocks(self):
         self.blocks, self.finished, self.parts = {}, set(), {}
+        self.heartbeat_block = 0
+        self.progress = {kind: Progress() for kind in (wire.MESSAGES, wire.HEARTBEAT)}
 
     def receive(self, data, now):
         try:
@@ -65,9 +81,12 @@ class Receiver:
         if header.symbol in block.symbols:
             raise Refused("surplus")
         block.symbols[header.symbol] = symbol
+        block.touched = now
         if len(block.symbols) == header.k:
             del self.blocks[number]
             self.finished.add(number)
+            progress = self.progress[header.kind]
+            progress.highest = max(progress.highest, header.block)
             self._complete(header, block.symbols, now)
 
     def _follow(self, header):
@@ -89,10 +108,13 @@ class Receiver:
         if missing:
             self.outcome.append({"restored": missing})
         heartbeat = header.kind == wire.HEARTBEAT
+        if heartbeat and header.block < self.heartbeat_block:
+            raise Refused("surplus")
         try:
             envelope = read_envelope(restore(header.k, symbols))
             if heartbeat:
                 self._heartbeat(envelope, now)
+                self.heartbeat_block = header.block
             else:
                 self._messages(header.stream, envelope, now)
         except Malformed:
@@ -136,12 +158,17 @@ class Receiver:
         if envelope.parts == 1:
             return envelope.piece
         shared = envelope._replace(part=0, piece=b"")
-        known, parts, _ = self.parts.setdefault((number, envelope.first), (shared, {}, now))
+        key = (number, envelope.first)
+        known, parts, _ = self.parts.get(key, (shared, {}, now))
         if known != shared:
-            raise Malformed("parts that disagree")
+            parts = {}  # sent again, and cut otherwise: begin anew
         if envelope.part in parts:
             raise Refused("sequence-delivered")
         parts[envelope.part] = envelope.piece
+        self.parts[key] = (shared, parts, now)
+        if sum(map(len, parts.values())) > envelope.content_bytes:
+            del self.parts[key]
+            raise Malformed("parts that are more than the content")
         if len(parts) < envelope.parts:
             return None
         del self.parts[number, envelope.first]
@@ -184,7 +211,9 @@ class Receiver:
 
     def tick(self, now):
         """Gives up what has waited too long."""
-        for number in [number for number, block in self.blocks.items() if now - block.since > self.patience_ms]:
+        for progress in self.progress.values():
+            progress.tick(now, SYMBOL_WAIT_MS)
+        for number in [number for number, block in self.blocks.items() if self._is_passed(number, block, now)]:
             del self.blocks[number]
             self.finished.add(number)
             self.outcome.append({"refused": "block-evicted"})
@@ -195,15 +224,19 @@ class Receiver:
                 self._give_up(number, stream, min([stream.tail] + [held["first"] for held in stream.held]))
             self._give_up_parts(number, stream, now)
 
+    def _is_passed(self, number, block, now):
+        kind, block_number = number
+        return block_number <= self.progress[kind].passed and now - block.touched >= SYMBOL_WAIT_MS
+
     def _give_up_parts(self, number, stream, now):
-        """Parts that hold nothing but settled sequences go without a word."""
-        for key, (shared, _, since) in [*self.parts.items()]:
+        """Parts that hold nothing but settled sequences go without a word; those whose turn is to come stay."""
+        for key, (shared, _, touched) in [*self.parts.items()]:
             first, end = shared.first, shared.first + shared.count
-            wanted = end > stream.next or bool(_overlap(stream, first, end))
-            if key[0] != number or (wanted and now - since <= self.patience_ms):
+            late = bool(_overlap(stream, first, end))
+            if key[0] != number or end > stream.next or (late and now - touched <= PART_WAIT_MS):
                 continue
             del self.parts[key]
-            if wanted:
+            if late:
                 self.outcome.append({"refused": "part-evicted"})
 
 

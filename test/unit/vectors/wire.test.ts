@@ -11,7 +11,7 @@ import { encodeAgain } from "./encode-again.ts";
 const vectors = golden.vectors as WireVector[];
 const accepted = vectors.filter((vector) => vector.class === "accepted");
 /** What a receiver alone can refuse, without a datagram: by its own limits, which the tests of its parts reach. */
-const BY_LIMIT = new Set(["block-old"]);
+const BY_LIMIT = new Set(["block-old", "block-evicted", "part-evicted"]);
 /** What a receiver takes although no encoder makes it. */
 const NOT_OURS = new Set(["a topic that is added twice, and one with a byte order mark"]);
 /** Datagrams of a vector that are tried with every cut and every changed byte: the first ones and the last. */

@@ -65,7 +65,7 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
     ],
   });
   expect(rest).toEqual({
-    spool: { directory: workspace.path("spool"), bytesMax: 1_073_741_824, durability: "os" },
+    spool: { directory: workspace.path("spool"), bytesMax: 1_073_741_824, ageHoursMax: 0, durability: "os" },
     deadLetters: { directory: workspace.path("spool"), bytesMax: 67_108_864 },
     limits: { messageBytesMax: 1_048_576 },
     admin: undefined,

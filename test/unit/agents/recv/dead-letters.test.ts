@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { DeadLetters } from "../../../../agents/recv/dead-letters.ts";
-import { openBlockLog, openBlockLogReadOnly } from "../../../../shared/store/block-log.ts";
+import { openBlockLog, openBlockLogReadOnly } from "../../../../shared/store/open.ts";
 import { Workspace } from "../../../support/workspace.ts";
 
 function letter(topic: string, payloadBytes = 10) {

@@ -9,7 +9,8 @@ import type { Judgement, TargetOutcome } from "../../../../agents/recv/targets/r
 import type { Target, TargetState } from "../../../../agents/recv/targets/target.ts";
 import { ContentWriter } from "../../../../shared/framing/content.ts";
 import type { Message } from "../../../../shared/message.ts";
-import { type BlockLog, openBlockLog } from "../../../../shared/store/block-log.ts";
+import type { BlockLog } from "../../../../shared/store/block-log.ts";
+import { openBlockLog } from "../../../../shared/store/open.ts";
 
 type Settle = (outcome: TargetOutcome, detail?: string) => void;
 

@@ -82,7 +82,12 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
     ],
   });
   expect(rest).toEqual({
-    journal: { directory: workspace.path("journal"), bytesMax: 1_073_741_824, durability: "fsync" },
+    journal: {
+      directory: workspace.path("journal"),
+      bytesMax: 1_073_741_824,
+      ageHoursMax: 0,
+      durability: "fsync",
+    },
     limits: { messageBytesMax: 1_048_576 },
     admin: undefined,
     log: { level: "info", file: undefined },

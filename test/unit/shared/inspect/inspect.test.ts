@@ -5,7 +5,7 @@ import { ContentWriter } from "../../../../shared/framing/content.ts";
 import { KIND_MESSAGES } from "../../../../shared/framing/header.ts";
 import { encodeHeartbeat } from "../../../../shared/framing/heartbeat.ts";
 import { type InspectOptions, inspectPath } from "../../../../shared/inspect/inspect.ts";
-import { openBlockLog } from "../../../../shared/store/block-log.ts";
+import { openBlockLog } from "../../../../shared/store/open.ts";
 import { CAPSULES, ipv4, PORT, writePcap } from "../../../interop/wire/pcap.ts";
 import { Workspace } from "../../../support/workspace.ts";
 import golden from "../../../vectors/wire.json";
@@ -230,6 +230,7 @@ describe("inspectPath()", () => {
     expect(fault).toBeUndefined();
     expect(lines).toMatchObject([
       { type: "value", name: "journal_id", value: "0123456789abcdef" },
+      { type: "value", name: "open", value: "1" },
       { type: "row", stream: 3, first: 7, count: 3, time: "2023-11-14T22:13:20.000Z", outcome: "content" },
       { type: "message", sequence: 7, payloadBytes: 14 },
       { type: "skip", first: 8, count: 2, reason: "expired" },

@@ -209,6 +209,74 @@ describe("Receiver", () => {
     expect(refusals["block-evicted"]).toBeGreaterThan(150);
   });
 
+  test("waits for a slow block and a slow content as long as the link has not passed them", () => {
+    const receiver = makeReceiver();
+    const encoder = makeEncoder({ repairSymbolsMin: 0 });
+    let nowMs = 0;
+    const slowly = (datagrams: readonly Buffer[]) => {
+      for (const datagram of datagrams) {
+        receiver.receive(datagram, 0, nowMs);
+        for (const endMs = nowMs + 200; nowMs < endMs; nowMs += 20) receiver.tick(nowMs);
+      }
+    };
+    // Each takes many times the patience; the second has nothing but alarms for a while between its parts.
+    slowly(block(encoder, 0, ["s".repeat(15_000)]));
+    const writer = new ContentWriter();
+    writer.addMessage(makeMessage({ payload: Buffer.from("p".repeat(50_000)) }));
+    for (const part of splitContent(1, 1, writer.take(), 20_000)) {
+      slowly(encoder.encode(KIND_MESSAGES, 0, part));
+      for (let alarm = 0; alarm < 10; alarm++)
+        slowly(block(encoder, part.part * 10 + alarm, [`alarm ${alarm}`], 1));
+    }
+    expect(events.filter((event) => !event.includes("alarm"))).toEqual([
+      "journal A",
+      `0:${"s".repeat(20)}`,
+      `1:${"p".repeat(20)}`,
+    ]);
+    expect(refusals).toEqual({});
+    expect(receiver.waitingBytes).toBe(0);
+  });
+
+  test("gives up a block, and a content in parts, that the link has passed", () => {
+    const receiver = makeReceiver();
+    const encoder = makeEncoder({ repairSymbolsMin: 0 });
+    const parts = block(encoder, 0, ["p".repeat(50_000)]);
+    for (const datagram of [...parts.slice(0, 20), ...block(encoder, 1, ["b"])])
+      receiver.receive(datagram, 0, 0);
+    for (let nowMs = 0; nowMs <= 700_000; nowMs += 10_000) receiver.tick(nowMs);
+    expect(events).toEqual(["journal A", "before-start 0+1", "1:b"]);
+    expect(refusals).toEqual({ "block-evicted": 1 });
+    expect(receiver.waitingBytes).toBe(0);
+  });
+
+  test("joins a content that is sent again in other parts", () => {
+    const receiver = makeReceiver();
+    const encoder = makeEncoder({ repairSymbolsMin: 0 });
+    for (const datagram of block(encoder, 0, ["p".repeat(50_000)]).slice(0, 20))
+      receiver.receive(datagram, 0, 0);
+    const writer = new ContentWriter();
+    writer.addMessage(makeMessage({ payload: Buffer.from("p".repeat(50_000)) }));
+    for (const part of splitContent(0, 1, writer.take(), 9000)) {
+      for (const datagram of encoder.encode(KIND_MESSAGES, 0, part)) receiver.receive(datagram, 0, 1);
+    }
+    expect(events).toEqual(["journal A", `0:${"p".repeat(20)}`]);
+  });
+
+  test("is bounded: blocks and parts of one byte cost what it takes to keep them", () => {
+    const receiver = makeReceiver();
+    const encoder = makeEncoder({ repairSymbolsMin: 0 });
+    const before = process.memoryUsage().rss;
+    const piece = Buffer.from("x");
+    const shape = { count: 1, part: 65_534, parts: 65_535, compressed: false, contentBytes: 65_535, piece };
+    for (let first = 0; first < 5000; first++) {
+      for (const datagram of encoder.encode(KIND_MESSAGES, first % 2, { ...shape, first }))
+        receiver.receive(datagram, 0, 0);
+    }
+    expect(receiver.waitingBytes).toBeLessThanOrEqual(2_000_000);
+    expect(refusals["part-evicted"]).toBeGreaterThan(500);
+    expect(process.memoryUsage().rss - before).toBeLessThan(200_000_000);
+  });
+
   test("refuses random bytes without an exception", () => {
     const receiver = makeReceiver();
     const datagram = block(makeEncoder(), 0, ["a"])[0] ?? Buffer.alloc(0);

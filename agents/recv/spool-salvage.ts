@@ -1,0 +1,19 @@
+// What becomes of a spool's values after its file was damaged: nothing may be skipped because a cursor is gone, and
+// nothing delivered twice because a gap looks open again. Works on the salvaged file before that takes the old one's place.
+import type { BlockLog, Repair } from "../../shared/store/block-log.ts";
+
+/** Set: rows were lost, and each target books what it lacks when it has come to the end of the spool. */
+export const DAMAGED = "damaged";
+/** Set: a target without a cursor is not a new one: it begins at the oldest row. */
+export const CURSORS_LOST = "cursors_lost";
+
+export function adoptSpool(log: BlockLog, { rowsMissing, valuesComplete }: Repair): void {
+  if (valuesComplete && rowsMissing === 0) return;
+  log.write(() => {
+    log.setValue(DAMAGED, "1");
+    if (valuesComplete) return;
+    log.setValue(CURSORS_LOST, "1");
+    // Older versions of values may have come back: a gap that was filled since must not be filled again.
+    for (const name of log.values("gap.").keys()) log.deleteValue(`gap.${name}`);
+  });
+}

@@ -1,0 +1,31 @@
+// Checksums of what a log holds, so that a flipped bit is noticed wherever it is: one number for a row, which says of
+// the content and of the rest separately whether it is what was written; one for a value.
+import { crc32 } from "node:zlib";
+import type { LogRow } from "./block-log.ts";
+
+export type RowFacts = Omit<LogRow, "content">;
+
+// 20 bits for the facts and 32 for the content fit into a whole number that JavaScript keeps exactly.
+const CONTENT_RANGE = 0x1_0000_0000;
+const FACTS_MASK = 0xfffff;
+
+export function sumRow(row: LogRow): number {
+  return sumFacts(row) * CONTENT_RANGE + crc32(row.content);
+}
+
+/** True when id, stream, sequences and times are those that the checksum was made for. */
+export function areFactsIntact(row: RowFacts, checksum: number): boolean {
+  return Math.floor(checksum / CONTENT_RANGE) === sumFacts(row);
+}
+
+export function isContentIntact(content: Uint8Array, checksum: number): boolean {
+  return crc32(content) === checksum % CONTENT_RANGE;
+}
+
+export function sumValue(name: string, value: string, change: number): number {
+  return crc32(`${name}\0${value}\0${change}`);
+}
+
+function sumFacts({ id, stream, first, count, skip, timeMs, clockDifferenceMs }: RowFacts): number {
+  return crc32(`${id} ${stream} ${first} ${count} ${skip} ${timeMs} ${clockDifferenceMs}`) & FACTS_MASK;
+}

@@ -1,0 +1,150 @@
+// Opens a log: one owner at a time, looked over first, mended when it is damaged. Refuses, with a sentence for a
+// person, what it cannot open, and never touches a log of another link or of a newer format.
+import { Database } from "bun:sqlite";
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { BlockLog, Durability, Repair } from "./block-log.ts";
+import { checkFile, OPEN } from "./check.ts";
+import { describeFault, isDamage } from "./fault.ts";
+import { judgeWal } from "./pages.ts";
+import { finishSalvage, type SalvageWishes, salvage } from "./salvage.ts";
+import { FORMAT, LogRefusal, OWNER, prepareTables, readFormat } from "./schema.ts";
+import { SqliteLog } from "./sqlite-log.ts";
+
+/** The write-ahead log is cut back to this when it is empty. */
+const WAL_BYTES_KEPT = 16 * 1024 * 1024;
+
+export type OpenOptions = {
+  /** Name of the link whose log it is; a log of another one is refused. */
+  readonly owner?: string;
+  /** After a salvage, before anything else: brings the values into line with the rows that are left. */
+  readonly adopt?: (log: BlockLog, repair: Repair) => void;
+  /** A damaged file was replaced, now or while the log is in use. */
+  readonly onRepair?: (repair: Repair) => void;
+  readonly clock?: () => number;
+};
+
+/**
+ * Opens or creates `directory`/`name`, for this process alone. Throws an Error with a sentence for a person when it
+ * cannot, a LogRefusal when starting again will not help either.
+ */
+export function openBlockLog(
+  directory: string,
+  name: string,
+  durability: Durability,
+  options: OpenOptions = {},
+): BlockLog {
+  if (durability === "memory") {
+    const db = new Database(":memory:", { strict: true });
+    prepareTables(db);
+    return new SqliteLog({ db, mend: undefined, repairs: [], unlock: () => {} });
+  }
+  const file = join(directory, name);
+  try {
+    if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
+    else if (!statSync(directory).isDirectory()) throw new Error(`${directory} is not a directory`);
+    const unlock = lockFile(`${file}.lock`);
+    try {
+      return openFile(file, durability, options, unlock);
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  } catch (error) {
+    throw explain("open", error, file);
+  }
+}
+
+/** Opens what an agent may be writing at this moment, to look only. Throws as openBlockLog() does. */
+export function openBlockLogReadOnly(directory: string, name: string): BlockLog {
+  const file = join(directory, name);
+  try {
+    if (!existsSync(file)) throw new Error("there is no such file");
+    const db = new Database(file, { readonly: true, strict: true });
+    const format = readFormat(db);
+    if (format !== FORMAT) throw new LogRefusal(`its format is ${format}, must be ${FORMAT}`);
+    return new SqliteLog({ db, mend: undefined, repairs: [], unlock: () => {} });
+  } catch (error) {
+    throw explain("read", error, file);
+  }
+}
+
+function openFile(file: string, durability: Durability, options: OpenOptions, unlock: () => void): BlockLog {
+  const { owner, adopt, onRepair, clock = Date.now } = options;
+  finishSalvage(file, clock());
+  const mend = (reason: string, wishes: Omit<SalvageWishes, "owner" | "nowMs">): Repair => {
+    const walBroken = judgeWal(`${file}-wal`) !== undefined || /write-ahead log/.test(reason);
+    const repair = salvage(file, reason, walBroken, { ...wishes, owner, nowMs: clock() });
+    onRepair?.(repair);
+    return repair;
+  };
+  const repairs: Repair[] = [];
+  const fault = checkFile(file, owner);
+  if (fault !== undefined) repairs.push(mend(fault, { adopt }));
+  let db = openDatabase(file, durability);
+  const log = new SqliteLog({
+    db,
+    repairs,
+    unlock,
+    beforeClose: (self) => self.write(() => self.setValue(OPEN, "0")),
+    mend: (reason) => {
+      db.close();
+      const repair = mend(reason, { adopt: refuseIncomplete });
+      db = openDatabase(file, durability);
+      return { db, repair };
+    },
+  });
+  log.write(() => {
+    if (owner !== undefined) log.setValue(OWNER, owner);
+    log.setValue(OPEN, "1");
+  });
+  return log;
+}
+
+/** While the agent runs it knows its values by heart; a salvage that has lost some is for the next start. */
+function refuseIncomplete(_log: BlockLog, { valuesComplete }: Repair): void {
+  if (!valuesComplete)
+    throw new Error("the log is damaged beyond what can be mended while it is used: start the agent again");
+}
+
+function openDatabase(file: string, durability: Durability): Database {
+  const db = new Database(file, { create: true, strict: true });
+  try {
+    prepareTables(db);
+    db.run("PRAGMA journal_mode = WAL");
+    db.run(`PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}`);
+    db.run(`PRAGMA synchronous = ${durability === "fsync" ? "FULL" : "NORMAL"}`);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+/** One agent owns the log: a second one that is started by mistake stops here instead of writing between the lines. */
+function lockFile(file: string): () => void {
+  const lock = () => {
+    const db = new Database(file, { create: true, strict: true });
+    try {
+      db.run("PRAGMA locking_mode = EXCLUSIVE");
+      db.run("BEGIN EXCLUSIVE");
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+    return () => db.close();
+  };
+  try {
+    return lock();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    // There is nothing in it.
+    rmSync(file);
+    return lock();
+  }
+}
+
+function explain(action: string, error: unknown, file: string): Error {
+  const sentence = `cannot ${action} ${file}: ${describeFault(error, file)}`;
+  return error instanceof LogRefusal ? new LogRefusal(sentence) : new Error(sentence);
+}

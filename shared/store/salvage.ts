@@ -1,0 +1,154 @@
+// Saves what can be saved of a damaged log into a new file, which takes its place; the damaged one is moved aside and
+// never written to. At any instant that the power goes, the next start finds the one or the other, whole.
+//
+//   NAME.salvaging (being filled) ─► NAME.salvaged (whole, on the disk) ─► NAME, after NAME ─► NAME.damaged-TIME
+import { Database } from "bun:sqlite";
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import type { BlockLog, Repair } from "./block-log.ts";
+import { readValues, refuseOther } from "./check.ts";
+import { sumValue } from "./checksum.ts";
+import { isDamage } from "./fault.ts";
+import { countMissing } from "./missing.ts";
+import { PageFiles } from "./pages.ts";
+import { type FoundRow, type FoundValue, scanPages } from "./scan.ts";
+import { OWNER, prepareTables } from "./schema.ts";
+import { insertRow, SqliteLog } from "./sqlite-log.ts";
+
+/** Damaged files that are kept; beyond, the oldest goes. */
+const DAMAGED_FILES_MAX = 3;
+const SUFFIXES = ["", "-wal", "-shm"] as const;
+/** Ids are never used twice, whatever was lost at the end: cursors point to them. */
+const ID_JUMP = 1_000_000;
+
+export type SalvageWishes = {
+  readonly owner: string | undefined;
+  readonly nowMs: number;
+  /** Brings the agent's values into line with what is left. */
+  readonly adopt: ((log: BlockLog, repair: Repair) => void) | undefined;
+};
+
+/** `walBroken`: SQLite reads values that are not the newest. Throws when there is no space for the new file. */
+export function salvage(file: string, reason: string, walBroken: boolean, wishes: SalvageWishes): Repair {
+  const began = performance.now();
+  const fresh = `${file}.salvaging`;
+  for (const suffix of SUFFIXES) rmSync(fresh + suffix, { force: true });
+  const db = new Database(fresh, { create: true, strict: true });
+  try {
+    prepareTables(db);
+    // Nothing of it counts before it is whole: then it is made durable, once.
+    db.run("PRAGMA journal_mode = OFF");
+    db.run("PRAGMA synchronous = OFF");
+    const believed = walBroken ? undefined : readBelieved(file);
+    db.run("BEGIN");
+    const found = fill(db, file, believed, wishes.owner);
+    db.run("COMMIT");
+    const movedTo = `${file}.damaged-${new Date(wishes.nowMs).toISOString().replace(/\D/g, "")}`;
+    const durationMs = Math.round(performance.now() - began);
+    const valuesComplete = believed !== undefined;
+    const repair: Repair = { reason, movedTo, ...found, ...countMissing(db), valuesComplete, durationMs };
+    const log = new SqliteLog({ db, mend: undefined, repairs: [repair], unlock: () => {} });
+    wishes.adopt?.(log, repair);
+    db.close();
+    sync(fresh);
+    renameSync(fresh, `${file}.salvaged`);
+    moveAside(file, movedTo);
+    finishSalvage(file, wishes.nowMs);
+    dropOldest(file);
+    return repair;
+  } catch (error) {
+    db.close();
+    for (const suffix of SUFFIXES) rmSync(fresh + suffix, { force: true });
+    throw error;
+  }
+}
+
+/** Takes up a salvage that the power cut short between its last steps. */
+export function finishSalvage(file: string, nowMs: number): void {
+  if (!existsSync(`${file}.salvaged`)) return;
+  // The damaged file is still there: it was not moved yet, and will be salvaged again.
+  if (existsSync(file)) rmSync(`${file}.salvaged`);
+  else {
+    // Its write-ahead log must not be laid over the new file.
+    moveAside(file, `${file}.damaged-${new Date(nowMs).toISOString().replace(/\D/g, "")}`);
+    renameSync(`${file}.salvaged`, file);
+  }
+  sync(dirname(file));
+}
+
+/** All values, when SQLite reads every one of them and each is what was written. */
+function readBelieved(file: string): Map<string, string> | undefined {
+  if (!existsSync(file)) return undefined;
+  try {
+    const db = new Database(file, { readonly: true, strict: true });
+    try {
+      return readValues(db);
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    if (isDamage(error) || error instanceof Error) return undefined;
+    throw error;
+  }
+}
+
+function fill(
+  db: Database,
+  file: string,
+  believed: Map<string, string> | undefined,
+  owner: string | undefined,
+): { rows: number; rowsWithoutContent: number } {
+  const newest = new Map<string, FoundValue>();
+  const files = new PageFiles(file);
+  try {
+    scanPages(
+      files,
+      ({ row, checksum }: FoundRow) => insertRow(db, row, checksum),
+      (value) => {
+        const known = newest.get(value.name);
+        if (known === undefined || known.change < value.change) newest.set(value.name, value);
+      },
+    );
+  } finally {
+    files.close();
+  }
+  const values = believed ?? new Map([...newest].map(([name, { value }]) => [name, value]));
+  refuseOther(owner, values.get(OWNER));
+  const change = Math.max(0, ...[...newest.values()].map((value) => value.change)) + 1;
+  const insert = db.query("INSERT INTO value VALUES (?, ?, ?, ?)");
+  for (const [name, value] of values) insert.run(name, value, change, sumValue(name, value, change));
+  db.run(
+    "INSERT INTO sqlite_sequence (name, seq) SELECT 'block', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence)",
+  );
+  db.query("UPDATE sqlite_sequence SET seq = seq + ?").run(ID_JUMP);
+  const count = (where: string) =>
+    db.query<{ n: number }, []>(`SELECT count(*) AS n FROM block WHERE ${where}`).get()?.n ?? 0;
+  return { rows: count("length(content) > 0"), rowsWithoutContent: count("length(content) = 0") };
+}
+
+function moveAside(file: string, to: string): void {
+  // The main file first: without it, the next start knows where it was.
+  for (const suffix of SUFFIXES) if (existsSync(file + suffix)) renameSync(file + suffix, to + suffix);
+}
+
+function dropOldest(file: string): void {
+  const prefix = `${basename(file)}.damaged-`;
+  const directory = dirname(file);
+  const stamps = new Set(
+    readdirSync(directory)
+      .filter((name) => name.startsWith(prefix))
+      .map((name) => name.slice(prefix.length).replace(/-(wal|shm)$/, "")),
+  );
+  const oldest = [...stamps].sort().slice(0, -DAMAGED_FILES_MAX);
+  for (const stamp of oldest)
+    for (const suffix of SUFFIXES) rmSync(join(directory, prefix + stamp + suffix), { force: true });
+}
+
+function sync(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,71 @@
+// A target of the receiver as the simulator needs it: takes what is published, acknowledges after a while (not always
+// in order), and stalls now and then. What it has got is judged by its book.
+import { judgeMessage } from "../../agents/recv/targets/rules.ts";
+import type { Judgement, TargetOutcome } from "../../agents/recv/targets/runner.ts";
+import type { Target } from "../../agents/recv/targets/target.ts";
+import type { Message } from "../../shared/message.ts";
+import type { TargetBook } from "./target-book.ts";
+
+const RULES = { topics: ["#"], topicPrefix: "", qosMax: 2, retain: "forward" } as const;
+const LIMITS = { qosMax: 2, retainAvailable: true, packetBytesMax: undefined } as const;
+
+export type FakeTargetOptions = {
+  readonly window: number;
+  readonly book: TargetBook;
+  /** Calls `work` when the target is to acknowledge, if the receiver still lives then. */
+  readonly later: (work: () => void) => void;
+};
+
+export class FakeTarget implements Target {
+  readonly type = "simulated";
+  readonly address = "simulated";
+  readonly problem = undefined;
+  readonly connections = 1;
+  onReady: () => void = () => {};
+  stalled = false;
+  readonly #options: FakeTargetOptions;
+  #waiting: (() => void)[] = [];
+
+  constructor(options: FakeTargetOptions) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.book.name;
+  }
+
+  get state() {
+    return this.stalled ? ("down" as const) : ("connected" as const);
+  }
+
+  get window(): number {
+    return this.stalled ? 0 : this.#options.window;
+  }
+
+  judge(message: Message, ageMs: number): Judgement {
+    return judgeMessage(message, ageMs, RULES, LIMITS);
+  }
+
+  publish(message: Message, onSettled: (outcome: TargetOutcome) => void): void {
+    const settle = this.#options.book.take(message);
+    const acknowledge = () => {
+      settle();
+      onSettled("forwarded");
+    };
+    if (message.qos === 0) return acknowledge();
+    this.#options.later(() => {
+      if (this.stalled) this.#waiting.push(acknowledge);
+      else acknowledge();
+    });
+  }
+
+  recover(): void {
+    this.stalled = false;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const acknowledge of waiting) acknowledge();
+    this.onReady();
+  }
+
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,181 @@
+// The business side: the receive agent's core, spool and targets, with its rim (ticks, flushes, saves, stopping) as
+// agents/recv/run.ts has it.
+import { RecvCore } from "../../agents/recv/core.ts";
+import { Spool } from "../../agents/recv/spool.ts";
+import { TargetDesk } from "../../agents/recv/target-desk.ts";
+import type { ReadRow } from "../../shared/store/block-log.ts";
+import { FakeTarget } from "./fake-target.ts";
+import { Host } from "./host.ts";
+import type { Published } from "./model.ts";
+import { TargetBook } from "./target-book.ts";
+import { keysOf, LINK_ID, type World } from "./world.ts";
+
+export class RecvHost extends Host {
+  core: RecvCore | undefined;
+  spool: Spool | undefined;
+  desk: TargetDesk | undefined;
+  targets: FakeTarget[] = [];
+  readonly books: readonly TargetBook[];
+  /** What the counters of the link said when each journal was first followed. */
+  readonly bases = new Map<bigint, number>();
+  readonly #recovered = new Map<string, { first: number; end: number }[]>();
+  #flushing = false;
+
+  constructor(world: World) {
+    super("recv", world, world.plan.recv.durability);
+    const isRecovered = ({ place }: Published) =>
+      place !== undefined &&
+      (this.#recovered.get(`${place.journal}/${place.stream}`) ?? []).some(
+        ({ first, end }) => place.sequence >= first && place.sequence < end,
+      );
+    this.books = world.plan.targets.map(
+      (_, index) => new TargetBook(`target-${index + 1}`, world.model, isRecovered),
+    );
+    this.disk.onCommit = (rows, names) => this.#noteCommit(rows, names);
+    world.network.deliver = (datagram, path) => {
+      if (this.isUp) this.guard(() => this.core?.receive(datagram, path, this.now));
+    };
+    world.network.mayReplay = (journalId) => {
+      const state = this.core?.state;
+      return state !== undefined && (state.journalId === journalId || state.retired.has(journalId));
+    };
+  }
+
+  protected override boot(): void {
+    const { plan, trace } = this.world;
+    this.#flushing = false;
+    const spool = new Spool(this.disk.open(), plan.recv.spoolBytesMax);
+    const options = {
+      ...plan.recv,
+      linkId: LINK_ID,
+      linkKeys: keysOf(plan.sealed, this.keyStage),
+      contentBytesMax: plan.send.messageBytesMax + 60_000,
+    };
+    const core = new RecvCore(options, spool, {
+      dirty: () => this.#scheduleFlush(),
+      gap: (stream, { first, count }, reason) =>
+        trace.note(() => `recv: ${reason} ${stream}/${first}+${count}`),
+      recovered: (stream, first, end) => this.#noteRecovered(stream, first, end),
+      heartbeat: () => {},
+      journalChanged: (journalId) => {
+        trace.note(() => `recv: follows journal ${journalId.toString(16)}`);
+        this.bases.set(journalId, countSequences(core));
+      },
+      epochChanged: () => trace.note(() => "recv: the sender was started again"),
+      refused: () => {},
+    });
+    this.spool = spool;
+    this.core = core;
+    this.targets = plan.targets.map(({ window, latencyMs }, index) => {
+      const later = (work: () => void) => this.after(this.random.fraction() * latencyMs, work);
+      return new FakeTarget({ window, book: this.books[index] as TargetBook, later });
+    });
+    const accepted = () => core.counters.get("link/accepted");
+    this.desk = new TargetDesk(spool, this.targets, accepted, {
+      clock: () => this.wallMs,
+      later: (work) => this.after(0, work),
+    });
+    this.every(25, () => {
+      core.tick(this.now);
+      core.health.tick(this.now.steadyMs);
+    });
+    this.every(200, () => this.#save());
+    this.#scheduleStalls();
+    this.desk.wake();
+  }
+
+  protected override shutDown(): void {
+    this.#flush();
+    this.#save();
+    this.core?.close();
+  }
+
+  protected override forget(version: number): void {
+    this.core = undefined;
+    this.spool = undefined;
+    this.desk = undefined;
+    this.targets = [];
+    this.world.model.recvDiskLost(version);
+    for (const book of this.books) book.restart(version);
+  }
+
+  rotateKey(stage: number): void {
+    this.keyStage = stage;
+    this.core?.setKeys(keysOf(this.world.plan.sealed, stage));
+  }
+
+  #scheduleStalls(): void {
+    for (const [index, { stallEveryMs }] of this.world.plan.targets.entries()) {
+      if (stallEveryMs > 0) this.#scheduleStall(index, stallEveryMs);
+    }
+  }
+
+  #scheduleStall(index: number, everyMs: number): void {
+    this.after(this.random.wait(everyMs), () => {
+      const target = this.targets[index];
+      if (target === undefined || this.world.calm) return;
+      target.stalled = true;
+      this.after(this.random.magnitude(100, 30_000), () => {
+        target.recover();
+        this.#scheduleStall(index, everyMs);
+      });
+    });
+  }
+
+  #noteCommit(rows: readonly ReadRow[], names: readonly string[]): void {
+    const { version, state } = this.disk;
+    this.world.model.spooled(rows, version);
+    const firstRow = state.rows[0]?.id ?? state.lastId + 1;
+    for (const book of this.books)
+      if (names.includes(`target.${book.name}/cursor`)) book.saved(version, firstRow);
+  }
+
+  #noteRecovered(stream: number, first: number, end: number): void {
+    this.world.trace.note(() => `recv: recovered ${stream}/${first}+${end - first}`);
+    const name = `${this.core?.state.journalId}/${stream}`;
+    const ranges = this.#recovered.get(name);
+    if (ranges === undefined) this.#recovered.set(name, [{ first, end }]);
+    else ranges.push({ first, end });
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.after(0, () => {
+      this.#flushing = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    this.#attempt(() => {
+      this.core?.flush(this.wallMs);
+      this.desk?.wake();
+    });
+  }
+
+  #save(): void {
+    this.#attempt(() => {
+      this.core?.flush(this.wallMs);
+      this.desk?.wake();
+      this.desk?.save();
+      for (const [target, messages] of this.desk?.bound() ?? [])
+        this.world.trace.note(() => `recv: ${target} lost ${messages} to the spool's bound`);
+    });
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof RangeError || error instanceof TypeError) throw error;
+      this.world.trace.note(() => `recv: ${String(error)}`);
+    }
+  }
+}
+
+/** All sequences that the link's counters have booked. */
+export function countSequences(core: RecvCore): number {
+  const { counters } = core;
+  return counters.get("link/accepted") + counters.total("link/skipped") + counters.total("link/lost");
+}
