@@ -34,7 +34,7 @@ export class LogLimiter {
       last.held++;
       return undefined;
     }
-    // Kinds come from a closed set of words; the bound is for the day when one does not.
+    // Topics are part of some kinds, and of those there may be any number: the memory of them is bounded.
     if (this.#last.size > 1000) this.#last.clear();
     this.#last.set(kind, { atMs: nowMs, held: 0 });
     return last?.held ?? 0;

@@ -12,8 +12,8 @@ import type { LinkState } from "./link/session.ts";
 import type { Spool } from "./spool.ts";
 
 export type RecvCoreOutput = {
-  /** flush() has something to keep. */
-  dirty(): void;
+  /** flush() has something to keep; at once, when it is `much`. */
+  dirty(much: boolean): void;
   gap(stream: number, gap: Gap, reason: GapReason): void;
   recovered(stream: number, first: number, end: number): void;
   heartbeat(heartbeat: Heartbeat, block: number): void;
@@ -22,6 +22,9 @@ export type RecvCoreOutput = {
   /** `path` is -1 for what was given up after it had arrived. */
   refused(reason: string, path: number, count: number): void;
 };
+
+/** What one turn may bring before it is kept without waiting for the turn's end. */
+const MUCH_BYTES = 32 * 1024 * 1024;
 
 export class RecvCore {
   readonly counters = new Counters();
@@ -38,18 +41,18 @@ export class RecvCore {
     this.#receiver = new Receiver(options, spool.loadLinkState(), {
       deliver: (stream, delivery) => {
         this.#intake.deliver(stream, delivery);
-        output.dirty();
+        output.dirty(this.#intake.waitingBytes > MUCH_BYTES);
       },
       recover: (stream, joined, range) => {
         this.#intake.recover(stream, joined, range);
         output.recovered(stream, range.first, range.end);
-        output.dirty();
+        output.dirty(false);
       },
       gap: (stream, gap, reason) => {
         this.#intake.gap(stream, gap, reason, this.#now.wallMs);
         if (reason === "gap") this.health.noteLoss(this.#now.steadyMs);
         output.gap(stream, gap, reason);
-        output.dirty();
+        output.dirty(false);
       },
       heartbeat: (heartbeat, block) => {
         this.health.noteHeartbeat(heartbeat, this.#now);
@@ -58,13 +61,13 @@ export class RecvCore {
       journalChanged: (journalId, retired) => {
         this.#intake.touch();
         output.journalChanged(journalId, retired);
-        output.dirty();
+        output.dirty(false);
       },
       epochChanged: (epoch) => {
         this.counters.add("link/sender_restarts");
         this.#intake.touch();
         output.epochChanged(epoch);
-        output.dirty();
+        output.dirty(false);
       },
       restored: (symbols) => this.counters.add("link/restored_symbols", symbols),
       refused: (reason, path, count) => {

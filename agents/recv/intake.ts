@@ -2,12 +2,13 @@
 // link's state, in one transaction a turn. Refuses contents that do not parse: their sequences are lost by name.
 import type { Counters } from "../../shared/counters.ts";
 import { ContentWriter, decodeContent } from "../../shared/framing/content.ts";
+import type { Message } from "../../shared/message.ts";
 import type { Filled } from "./link/gaps.ts";
 import type { Delivery, Gap } from "./link/order.ts";
 import type { Joined } from "./link/parts.ts";
 import type { GapReason } from "./link/receiver.ts";
 import type { LinkState } from "./link/session.ts";
-import { messagesAfter, type NewContent, type Spool } from "./spool.ts";
+import { messagesAfter, type NewContent, type Spool, weighContent } from "./spool.ts";
 
 /** Contents that wait for the disk; beyond, the oldest are lost by name, because nobody can be asked to wait. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
@@ -25,6 +26,11 @@ export class SpoolIntake {
     this.#spool = spool;
     this.#counters = counters;
     this.#state = state;
+  }
+
+  /** Memory of what waits for flush(). */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
   }
 
   /** Messages that are counted as accepted and are not in the spool yet. */
@@ -57,7 +63,8 @@ export class SpoolIntake {
     if (newest === undefined) return;
     this.#state().gaps.noteAfter(stream, messages[0]?.topic ?? "");
     this.#lastTopics.set(stream, newest.topic);
-    this.#push({ stream, first, count, skip, content, messages });
+    if (messages.length === count - skip) this.#push({ stream, first, count, skip, content, messages });
+    else this.#pushMessages(stream, first, messages);
   }
 
   /** What a gap lacked came after all: it is delivered now, behind what came in between. */
@@ -65,7 +72,7 @@ export class SpoolIntake {
     this.#dirty = true;
     const frames = decodeContent(joined.content, joined.count);
     if (frames === undefined) return; // lost it was, and lost it stays
-    const writer = new ContentWriter();
+    const messages: Message[] = [];
     let at = joined.first;
     let skipped = 0;
     for (const frame of frames) {
@@ -73,20 +80,25 @@ export class SpoolIntake {
       const fresh = Math.min(at + size, range.end) - Math.max(at, range.first);
       at += size;
       if (fresh <= 0) continue;
-      if (frame.type === "message") writer.addMessage(frame.message);
+      if (frame.type === "message") messages.push(frame.message);
       else {
         this.#counters.add(`link/skipped/${frame.reason}`, fresh);
         skipped += fresh;
       }
     }
-    const count = writer.count;
+    const count = messages.length;
     this.#counters.add(`link/lost/${range.reason}`, -(count + skipped));
     this.#counters.add("link/accepted", count);
     this.#counters.add("link/recovered", count);
-    if (count === 0) return;
-    const content = writer.take();
-    const messages = messagesAfter(decodeContent(content, count) ?? [], 0);
-    this.#push({ stream, first: range.first, count, skip: 0, content, messages });
+    if (count > 0) this.#pushMessages(stream, range.first, messages);
+  }
+
+  /** As a content of messages alone, so that a content that the disk alters has lost as many messages as sequences. */
+  #pushMessages(stream: number, first: number, messages: readonly Message[]): void {
+    const writer = new ContentWriter();
+    for (const message of messages) writer.addMessage(message);
+    const { count } = writer;
+    this.#push({ stream, first, count, skip: 0, content: writer.take(), messages });
   }
 
   gap(stream: number, gap: Gap, reason: GapReason, nowMs: number): void {
@@ -125,14 +137,14 @@ export class SpoolIntake {
 
   #push(content: NewContent): void {
     this.#waiting.push(content);
-    this.#waitingBytes += content.content.length;
+    this.#waitingBytes += weighContent(content.content.length, content.messages.length);
   }
 
   #bound(): void {
     let dropped = 0;
     while (this.#waitingBytes > WAITING_BYTES_MAX && dropped < this.#waiting.length) {
       const oldest = this.#waiting[dropped++] as NewContent;
-      this.#waitingBytes -= oldest.content.length;
+      this.#waitingBytes -= weighContent(oldest.content.length, oldest.messages.length);
       this.#counters.add("link/accepted", -oldest.messages.length);
       this.#counters.add("link/lost/spool", oldest.messages.length);
     }

@@ -81,7 +81,7 @@ export class RecvAgent {
       contentBytesMax: config.limits.messageBytesMax + CONTENT_OVERHEAD_BYTES,
     };
     this.#core = new RecvCore(options, this.#spool, {
-      dirty: () => this.#scheduleFlush(),
+      dirty: (much) => (much && this.#problem === undefined ? this.#flush() : this.#scheduleFlush()),
       gap: (stream, { first, count }, reason) => this.#noteGap(stream, first, count, reason),
       recovered: (stream, first, end) => this.#noteRecovered(stream, first, end),
       heartbeat: (heartbeat, block) => this.#noteHeartbeat(heartbeat, block),

@@ -225,7 +225,7 @@ export class SendAgent {
   }
 
   #logLoss(source: string, reason: string, topic: string, payloadBytes: number): void {
-    const alike = this.#limiter.allow(`${source} ${reason}`, this.#rim.steady());
+    const alike = this.#limiter.allow(`${source} ${reason} ${topic}`, this.#rim.steady());
     if (alike === undefined) return;
     const figures = { source, reason, topic: topic.slice(0, 256), payloadBytes, alike };
     this.#rim.log.warn(figures, `message refused: ${reason}`);

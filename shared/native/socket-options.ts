@@ -10,9 +10,11 @@ const SO_RCVBUF = 8;
 const SO_BINDTODEVICE = 25;
 const SO_ATTACH_FILTER = 26;
 const IPPROTO_IP = 0;
+const IP_RECVERR = 11;
 const IP_ADD_MEMBERSHIP = 35;
 const IPPROTO_IPV6 = 41;
 const IPV6_ADD_MEMBERSHIP = 20;
+const IPV6_RECVERR = 25;
 const AF_INET = 2;
 const AF_INET6 = 10;
 /** IFNAMSIZ less the closing zero. */
@@ -50,9 +52,20 @@ function keepBytes(fd: number, bytes: 0 | 1): string | undefined {
 const KEEP_NOTHING = new Uint8Array([0x06, 0, 0, 0, 0, 0, 0, 0]);
 const KEEP_HEADERS = new Uint8Array([0x06, 0, 0, 0, 1, 0, 0, 0]);
 
-/** A datagram socket that nothing can be sent to. */
+/**
+ * A datagram socket that nothing can be sent to, ICMP errors included: the runtime asks for those, and each would make
+ * a later write fail [ip(7), IP_RECVERR].
+ */
 export function dropAllInput(fd: number): string | undefined {
-  return keepBytes(fd, 0);
+  const libc = loadLibc();
+  if (libc === undefined) return NO_LIBRARY;
+  const off = new Int32Array([0]);
+  // A socket of one family has no option of the other; one of both has both.
+  const done = [
+    libc.setsockopt(fd, IPPROTO_IP, IP_RECVERR, off, 4),
+    libc.setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, off, 4),
+  ].includes(0);
+  return done ? keepBytes(fd, 0) : readErrno(libc);
 }
 
 /** A TCP socket whose peer can send nothing to. To be called before it is connected. */

@@ -1,42 +1,46 @@
 // Looks a log's file over before it is used, without changing a byte of it: says what is wrong with it in a few words,
 // or nothing. Refuses a file that this agent must not touch. Bounded: see FULL_CHECK_BYTES_MAX.
 import { Database } from "bun:sqlite";
-import { existsSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { areFactsIntact, type RowFacts, sumValue } from "./checksum.ts";
 import { isDamage } from "./fault.ts";
 import { judgeWal } from "./pages.ts";
 import { FACT_COLUMNS, FORMAT, LogRefusal, OWNER, readFormat, refuseFormat } from "./schema.ts";
 
-/** Of a larger file only the pages that hold no content are checked: what is wrong with the others is found by reading. */
-const FULL_CHECK_BYTES_MAX = 4 * 1024 ** 3;
+/** Of a larger file only the values are checked at the start: what is wrong with its rows is found by reading them. */
+const FULL_CHECK_BYTES_MAX = 2 * 1024 ** 3;
+const CHUNK_BYTES = 1024 * 1024;
 /** "1" in a file that an agent has open, or had when it died. */
 export const OPEN = "open";
 
-export function checkFile(file: string, owner: string | undefined): string | undefined {
+export type Fault = { readonly reason: string; readonly known: "nothing" | "as-read" };
+
+export function checkFile(file: string, owner: string | undefined): Fault | undefined {
   const wal = `${file}-wal`;
   const size = sizeOf(file);
-  if (size === 0) return sizeOf(wal) > 0 ? "it is empty, and its write-ahead log is not" : undefined;
+  if (size === 0) {
+    const reason = "it is empty, and its write-ahead log is not";
+    return sizeOf(wal) > 0 ? { reason, known: "nothing" } : undefined;
+  }
   // Before SQLite sees it: SQLite drops what follows a fault in the write-ahead log without a word.
   const broken = judgeWal(wal);
+  const known = broken === undefined ? "as-read" : "nothing";
+  if (size <= FULL_CHECK_BYTES_MAX) readAhead(file);
   try {
     const db = new Database(file, { readonly: true, strict: true });
     try {
-      return checkDatabase(db, size, owner, sizeOf(wal) > 0) ?? broken;
+      const reason = checkDatabase(db, size, owner) ?? broken ?? judgeMissingWal(db, sizeOf(wal) > 0);
+      return reason === undefined ? undefined : { reason, known };
     } finally {
       db.close();
     }
   } catch (error) {
-    if (isDamage(error)) return `SQLite says: ${(error as Error).message}`;
+    if (isDamage(error)) return { reason: `SQLite says: ${(error as Error).message}`, known };
     throw error;
   }
 }
 
-function checkDatabase(
-  db: Database,
-  size: number,
-  owner: string | undefined,
-  hasWal: boolean,
-): string | undefined {
+function checkDatabase(db: Database, size: number, owner: string | undefined): string | undefined {
   const format = readFormat(db);
   refuseFormat(format);
   const tables = db.query<{ name: string }, []>("SELECT name FROM sqlite_master WHERE type = 'table'").all();
@@ -49,9 +53,15 @@ function checkDatabase(
     const values = readValues(db);
     if (values === undefined) return "a value in it is altered";
     refuseOther(owner, values.get(OWNER));
-    if (values.get(OPEN) === "1" && !hasWal) return "its write-ahead log is missing";
   }
-  return checkTables(db, size) ?? (format === FORMAT ? checkFacts(db) : undefined);
+  if (size > FULL_CHECK_BYTES_MAX) return undefined;
+  return checkTables(db) ?? (format === FORMAT ? checkFacts(db) : undefined);
+}
+
+/** A file that is in use always has a write-ahead log. */
+function judgeMissingWal(db: Database, hasWal: boolean): string | undefined {
+  const isOpen = !hasWal && readFormat(db) === FORMAT && readValues(db)?.get(OPEN) === "1";
+  return isOpen ? "its write-ahead log is missing" : undefined;
 }
 
 /** All values, undefined when one of them is not what was written. */
@@ -72,19 +82,26 @@ export function refuseOther(owner: string | undefined, found: string | undefined
   );
 }
 
-function checkTables(db: Database, size: number): string | undefined {
-  if (size <= FULL_CHECK_BYTES_MAX) {
-    const found = db.query<{ integrity_check: string }, []>("PRAGMA integrity_check(1)").get();
-    const first = found?.integrity_check ?? "no answer";
-    return first === "ok" ? undefined : first.replace(/\s+/g, " ").slice(0, 200);
+function checkTables(db: Database): string | undefined {
+  const found = db.query<{ integrity_check: string }, []>("PRAGMA integrity_check(1)").get();
+  const first = found?.integrity_check ?? "no answer";
+  return first === "ok" ? undefined : first.replace(/\s+/g, " ").slice(0, 200);
+}
+
+/**
+ * Reads the file from end to end, so that the check finds its pages in memory: it goes from page to page in the order
+ * of the trees, and a disk that has to follow it takes ten times as long.
+ */
+function readAhead(file: string): void {
+  const fd = openSync(file, "r");
+  const chunk = Buffer.alloc(CHUNK_BYTES);
+  try {
+    for (let at = 0; readSync(fd, chunk, 0, CHUNK_BYTES, at) > 0; ) at += CHUNK_BYTES;
+  } catch {
+    // A bad sector: the check will name it.
+  } finally {
+    closeSync(fd);
   }
-  const sums = (by: string) =>
-    JSON.stringify(
-      db.query(`SELECT count(*), total(id), total(stream), total(first) FROM block ${by}`).get(),
-    );
-  return sums("NOT INDEXED") === sums("INDEXED BY block_sequence")
-    ? undefined
-    : "its rows and their index differ";
 }
 
 function checkFacts(db: Database): string | undefined {
@@ -94,6 +111,7 @@ function checkFacts(db: Database): string | undefined {
   return undefined;
 }
 
-function sizeOf(file: string): number {
+/** 0 for a file that is not there. */
+export function sizeOf(file: string): number {
   return existsSync(file) ? statSync(file).size : 0;
 }

@@ -6,8 +6,7 @@ import { join } from "node:path";
 import type { BlockLog, Durability, Repair } from "./block-log.ts";
 import { checkFile, OPEN } from "./check.ts";
 import { describeFault, isDamage } from "./fault.ts";
-import { judgeWal } from "./pages.ts";
-import { finishSalvage, type SalvageWishes, salvage } from "./salvage.ts";
+import { finishSalvage, type Known, salvage } from "./salvage.ts";
 import { FORMAT, LogRefusal, OWNER, prepareTables, readFormat } from "./schema.ts";
 import { SqliteLog } from "./sqlite-log.ts";
 
@@ -72,39 +71,58 @@ export function openBlockLogReadOnly(directory: string, name: string): BlockLog 
 function openFile(file: string, durability: Durability, options: OpenOptions, unlock: () => void): BlockLog {
   const { owner, adopt, onRepair, clock = Date.now } = options;
   finishSalvage(file, clock());
-  const mend = (reason: string, wishes: Omit<SalvageWishes, "owner" | "nowMs">): Repair => {
-    const walBroken = judgeWal(`${file}-wal`) !== undefined || /write-ahead log/.test(reason);
-    const repair = salvage(file, reason, walBroken, { ...wishes, owner, nowMs: clock() });
+  const mend = (reason: string, known: Known): Repair => {
+    const repair = salvage(file, reason, known, { adopt, owner, nowMs: clock() });
     onRepair?.(repair);
     return repair;
   };
-  const repairs: Repair[] = [];
   const fault = checkFile(file, owner);
-  if (fault !== undefined) repairs.push(mend(fault, { adopt }));
-  let db = openDatabase(file, durability);
-  const log = new SqliteLog({
-    db,
-    repairs,
-    unlock,
-    beforeClose: (self) => self.write(() => self.setValue(OPEN, "0")),
-    mend: (reason) => {
-      db.close();
-      const repair = mend(reason, { adopt: refuseIncomplete });
-      db = openDatabase(file, durability);
-      return { db, repair };
-    },
-  });
-  log.write(() => {
-    if (owner !== undefined) log.setValue(OWNER, owner);
-    log.setValue(OPEN, "1");
-  });
-  return log;
+  const repairs = fault === undefined ? [] : [mend(fault.reason, fault.known)];
+  try {
+    return openSound(file, durability, owner, { repairs, mend, unlock });
+  } catch (error) {
+    // What the check was too short to see.
+    if (!isDamage(error) || repairs.length > 0) throw error;
+    const repair = mend((error as Error).message, "as-read");
+    return openSound(file, durability, owner, { repairs: [repair], mend, unlock });
+  }
 }
 
-/** While the agent runs it knows its values by heart; a salvage that has lost some is for the next start. */
-function refuseIncomplete(_log: BlockLog, { valuesComplete }: Repair): void {
-  if (!valuesComplete)
-    throw new Error("the log is damaged beyond what can be mended while it is used: start the agent again");
+type Around = {
+  readonly repairs: readonly Repair[];
+  readonly mend: (reason: string, known: Known) => Repair;
+  readonly unlock: () => void;
+};
+
+function openSound(
+  file: string,
+  durability: Durability,
+  owner: string | undefined,
+  { repairs, mend, unlock }: Around,
+): BlockLog {
+  let db = openDatabase(file, durability);
+  try {
+    const log = new SqliteLog({
+      db,
+      repairs,
+      unlock,
+      beforeClose: (self) => self.write(() => self.setValue(OPEN, "0")),
+      mend: (reason, values) => {
+        db.close();
+        const repair = mend(reason, values);
+        db = openDatabase(file, durability);
+        return { db, repair };
+      },
+    });
+    log.write(() => {
+      if (owner !== undefined) log.setValue(OWNER, owner);
+      log.setValue(OPEN, "1");
+    });
+    return log;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
 }
 
 function openDatabase(file: string, durability: Durability): Database {

@@ -47,10 +47,11 @@ export class RowReader {
     try {
       for (let from = sequence; ; ) {
         const stored = this.#ofStream.all(stream, from, limit);
-        const rows = verify(stored);
+        // An index that lies must not send the reader back to where it was.
+        const rows = verify(stored).filter(({ first }) => first >= sequence);
         const last = stored.at(-1);
         if (rows.length > 0 || last === undefined) return rows;
-        from = last.first + 1;
+        from = Math.max(from, last.first) + 1;
       }
     } catch (error) {
       if (!isDamage(error)) throw error;

@@ -6,7 +6,7 @@ import { Database } from "bun:sqlite";
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { BlockLog, Repair } from "./block-log.ts";
-import { readValues, refuseOther } from "./check.ts";
+import { OPEN, readValues, refuseOther, sizeOf } from "./check.ts";
 import { sumValue } from "./checksum.ts";
 import { isDamage } from "./fault.ts";
 import { countMissing } from "./missing.ts";
@@ -28,8 +28,14 @@ export type SalvageWishes = {
   readonly adopt: ((log: BlockLog, repair: Repair) => void) | undefined;
 };
 
-/** `walBroken`: SQLite reads values that are not the newest. Throws when there is no space for the new file. */
-export function salvage(file: string, reason: string, walBroken: boolean, wishes: SalvageWishes): Repair {
+/**
+ * What is known of the values: all of them, because the agent that uses the log has them in memory; nothing, because
+ * SQLite would read some that are not the newest; or what SQLite reads, if that is all of them.
+ */
+export type Known = ReadonlyMap<string, string> | "nothing" | "as-read";
+
+/** Throws when there is no space for the new file; then the damaged one is still in its place. */
+export function salvage(file: string, reason: string, known: Known, wishes: SalvageWishes): Repair {
   const began = performance.now();
   const fresh = `${file}.salvaging`;
   for (const suffix of SUFFIXES) rmSync(fresh + suffix, { force: true });
@@ -39,7 +45,7 @@ export function salvage(file: string, reason: string, walBroken: boolean, wishes
     // Nothing of it counts before it is whole: then it is made durable, once.
     db.run("PRAGMA journal_mode = OFF");
     db.run("PRAGMA synchronous = OFF");
-    const believed = walBroken ? undefined : readBelieved(file);
+    const believed = known === "nothing" ? undefined : known === "as-read" ? readBelieved(file) : known;
     db.run("BEGIN");
     const found = fill(db, file, believed, wishes.owner);
     db.run("COMMIT");
@@ -82,7 +88,9 @@ function readBelieved(file: string): Map<string, string> | undefined {
   try {
     const db = new Database(file, { readonly: true, strict: true });
     try {
-      return readValues(db);
+      const values = readValues(db);
+      // Without the write-ahead log that belongs to it, a file is older than it says.
+      return values?.get(OPEN) === "1" && sizeOf(`${file}-wal`) === 0 ? undefined : values;
     } finally {
       db.close();
     }
@@ -95,7 +103,7 @@ function readBelieved(file: string): Map<string, string> | undefined {
 function fill(
   db: Database,
   file: string,
-  believed: Map<string, string> | undefined,
+  believed: ReadonlyMap<string, string> | undefined,
   owner: string | undefined,
 ): { rows: number; rowsWithoutContent: number } {
   const newest = new Map<string, FoundValue>();

@@ -15,7 +15,9 @@ const MENDS_MAX = 3;
 export type Opened = {
   readonly db: Database;
   /** Replaces a file that cannot be read any more; undefined where nothing can be done. */
-  readonly mend: ((reason: string) => { db: Database; repair: Repair }) | undefined;
+  readonly mend:
+    | ((reason: string, values: ReadonlyMap<string, string>) => { db: Database; repair: Repair })
+    | undefined;
   readonly repairs: readonly Repair[];
   /** The last that is written. */
   readonly beforeClose?: (log: BlockLog) => void;
@@ -32,6 +34,10 @@ export class SqliteLog implements BlockLog {
   #bytes = 0;
   #lastId = 0;
   #change = 0;
+  /** All values, so that no page of the file that goes bad can take one away while the agent runs. */
+  readonly #values = new Map<string, string>();
+  /** What the transaction that is under way has changed of them. */
+  readonly #changed = new Map<string, string | undefined>();
 
   constructor(opened: Opened) {
     this.#opened = opened;
@@ -39,6 +45,8 @@ export class SqliteLog implements BlockLog {
     this.#db = opened.db;
     this.#rows = new RowReader(this.#db);
     this.#measure();
+    const rows = this.#db.query<{ name: string; value: string }, []>("SELECT name, value FROM value").all();
+    for (const { name, value } of rows) this.#values.set(name, value);
   }
 
   get bytes(): number {
@@ -60,10 +68,16 @@ export class SqliteLog implements BlockLog {
       this.#change++;
       work();
       this.#db.run("COMMIT");
+      for (const [name, value] of this.#changed) {
+        if (value === undefined) this.#values.delete(name);
+        else this.#values.set(name, value);
+      }
+      this.#changed.clear();
     } catch (error) {
       this.#bytes = bytes;
       this.#lastId = lastId;
       this.#change = change;
+      this.#changed.clear();
       if (this.#db.inTransaction) this.#db.run("ROLLBACK");
       // The caller tries again in its own time, on the file that was mended meanwhile.
       if (isDamage(error)) this.#mend(error);
@@ -167,25 +181,28 @@ export class SqliteLog implements BlockLog {
   }
 
   value(name: string): string | undefined {
-    const query = "SELECT value FROM value WHERE name = ?";
-    return this.#tryTwice(() => this.#db.query<{ value: string }, [string]>(query).get(name)?.value);
+    return this.#changed.has(name) ? this.#changed.get(name) : this.#values.get(name);
   }
 
   values(prefix: string): Map<string, string> {
-    const query = "SELECT name, value FROM value WHERE substr(name, 1, ?) = ?";
-    const rows = this.#tryTwice(() =>
-      this.#db.query<{ name: string; value: string }, [number, string]>(query).all(prefix.length, prefix),
-    );
-    return new Map(rows.map((row) => [row.name.slice(prefix.length), row.value]));
+    const found = new Map<string, string>();
+    for (const [name, value] of [...this.#values, ...this.#changed]) {
+      if (!name.startsWith(prefix)) continue;
+      if (value === undefined) found.delete(name.slice(prefix.length));
+      else found.set(name.slice(prefix.length), value);
+    }
+    return found;
   }
 
   setValue(name: string, value: string): void {
     const sum = sumValue(name, value, this.#change);
     this.#db.query("INSERT OR REPLACE INTO value VALUES (?, ?, ?, ?)").run(name, value, this.#change, sum);
+    this.#changed.set(name, value);
   }
 
   deleteValue(name: string): void {
     this.#db.query("DELETE FROM value WHERE name = ?").run(name);
+    this.#changed.set(name, undefined);
   }
 
   /** Only while at least half of the file is unused: what is full again tomorrow need not be returned today. */
@@ -235,7 +252,7 @@ export class SqliteLog implements BlockLog {
     const { mend } = this.#opened;
     if (mend === undefined || this.#mends >= MENDS_MAX) throw error;
     this.#mends++;
-    const { db, repair } = mend(error instanceof Error ? error.message : String(error));
+    const { db, repair } = mend(error instanceof Error ? error.message : String(error), this.#values);
     this.#db = db;
     this.#rows = new RowReader(db);
     this.#repairs.push(repair);

@@ -52,11 +52,12 @@ export class FakeTarget implements Target {
       settle();
       onSettled("forwarded");
     };
-    if (message.qos === 0) return acknowledge();
-    this.#options.later(() => {
+    const settleLater = () => {
       if (this.stalled) this.#waiting.push(acknowledge);
       else acknowledge();
-    });
+    };
+    if (message.qos === 0) acknowledge();
+    else this.#options.later(settleLater);
   }
 
   recover(): void {

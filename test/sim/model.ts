@@ -76,7 +76,10 @@ export class Model {
 
   #place(journal: bigint, stream: number, sequence: number, version: number, message: Message): void {
     const published = this.find(message.payload);
-    if (published === undefined) return this.violate("the journal took a message that nobody has published");
+    if (published === undefined) {
+      this.violate("the journal took a message that nobody has published");
+      return;
+    }
     const lane = this.#lane(journal, stream);
     const other = lane.messages.get(sequence);
     if (other !== undefined)
@@ -131,7 +134,10 @@ export class Model {
 
   #spool(message: Message, row: number, version: number): void {
     const published = this.find(message.payload);
-    if (published === undefined) return this.violate("the spool took a message that nobody has published");
+    if (published === undefined) {
+      this.violate("the spool took a message that nobody has published");
+      return;
+    }
     if (published.spool !== undefined) this.violate(`message ${published.id} came over the link twice`);
     if (published.place === undefined)
       this.violate(`message ${published.id} came over the link before it was in the journal`);

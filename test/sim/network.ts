@@ -46,8 +46,6 @@ const RECORDED_MAX = 500;
 export class FakeNetwork {
   readonly paths: PathFaults[];
   deliver: (datagram: Buffer, path: number) => void = () => {};
-  /** Whether someone who replays may use datagrams of this journal. */
-  mayReplay: (journalId: bigint) => boolean = () => true;
   carried = 0;
   readonly #burstLeft: number[];
   readonly #schedule: Schedule;
@@ -64,7 +62,7 @@ export class FakeNetwork {
   /** Takes datagrams from a sender; how many it took. */
   send(path: number, datagrams: readonly Buffer[]): number {
     const faults = this.paths[path] as PathFaults;
-    if (faults.refusing) return this.#random.below(2) === 0 ? 0 : this.#random.below(datagrams.length);
+    if (faults.refusing) return 0;
     for (const datagram of datagrams) this.#carry(path, faults, datagram);
     return datagrams.length;
   }
@@ -76,7 +74,7 @@ export class FakeNetwork {
       const path = random.below(this.paths.length);
       const recorded = this.#recorded.length > 0 ? random.pick(this.#recorded) : undefined;
       if (recorded === undefined || random.chance(0.3)) this.#arrive(this.#makeUp(recorded), path, 0);
-      else if (this.mayReplay(recorded.readBigUInt64BE(8))) this.#arrive(recorded, path, random.below(50));
+      else this.#arrive(recorded, path, random.below(50));
     }
   }
 

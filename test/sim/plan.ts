@@ -45,6 +45,8 @@ export type Plan = {
     readonly latencyMs: number;
     readonly stallEveryMs: number;
   }[];
+  /** A path that never comes back, so that the others must do; undefined: all do. */
+  readonly deadPath: number | undefined;
   readonly load: {
     readonly meanMs: number;
     readonly burst: number;
@@ -136,6 +138,7 @@ export function makePlan(seed: number, random: Random, safetyMs: number): Plan {
       latencyMs: random.pick([0, 1, 30, 300]),
       stallEveryMs: random.chance(0.3) ? random.between(5, 40) * 1000 : 0,
     })),
+    deadPath: paths.length > 1 && random.chance(0.3) ? random.below(paths.length) : undefined,
     load: {
       meanMs,
       burst: random.pick([0, 10, 60]),

@@ -3,6 +3,7 @@
 import { RecvCore } from "../../agents/recv/core.ts";
 import { Spool } from "../../agents/recv/spool.ts";
 import { TargetDesk } from "../../agents/recv/target-desk.ts";
+import { decodeHeader } from "../../shared/framing/header.ts";
 import type { ReadRow } from "../../shared/store/block-log.ts";
 import { FakeTarget } from "./fake-target.ts";
 import { Host } from "./host.ts";
@@ -33,11 +34,8 @@ export class RecvHost extends Host {
     );
     this.disk.onCommit = (rows, names) => this.#noteCommit(rows, names);
     world.network.deliver = (datagram, path) => {
-      if (this.isUp) this.guard(() => this.core?.receive(datagram, path, this.now));
-    };
-    world.network.mayReplay = (journalId) => {
-      const state = this.core?.state;
-      return state !== undefined && (state.journalId === journalId || state.retired.has(journalId));
+      if (this.isUp && this.#isConceivable(datagram))
+        this.guard(() => this.core?.receive(datagram, path, this.now));
     };
   }
 
@@ -97,6 +95,20 @@ export class RecvHost extends Host {
     this.targets = [];
     this.world.model.recvDiskLost(version);
     for (const book of this.books) book.restart(version);
+  }
+
+  /**
+   * A journal that is over and that this receiver has never heard of would look like a new sender: the protocol cannot
+   * tell it from one (docs/simulator.md). Such datagrams are kept from it.
+   */
+  #isConceivable(datagram: Buffer): boolean {
+    const header = decodeHeader(datagram);
+    const state = this.core?.state;
+    if (typeof header === "string" || state === undefined) return true;
+    const { journalId } = header;
+    return (
+      journalId === this.world.liveJournal() || journalId === state.journalId || state.retired.has(journalId)
+    );
   }
 
   rotateKey(stage: number): void {

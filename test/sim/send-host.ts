@@ -126,7 +126,10 @@ export class SendHost extends Host {
   /** What the operator types. */
   replay(code: string): void {
     const range = decodeGapCode(code);
-    if (typeof range === "string") return this.world.model.violate(`the gap code ${code} ${range}`);
+    if (typeof range === "string") {
+      this.world.model.violate(`the gap code ${code} ${range}`);
+      return;
+    }
     const { core } = this;
     if (core === undefined || range.journalTag !== tagJournal(core.journal.journalId)) return;
     const { stream, first, count } = range;

@@ -53,10 +53,12 @@ class Simulation {
       model: new Model(),
       trace: new Trace(schedule, traceLines),
       calm: false,
+      liveJournal: () => undefined,
       fork: () => random.fork(),
     };
     this.#send = new SendHost(this.#world);
     this.#recv = new RecvHost(this.#world);
+    this.#world.liveJournal = () => this.#send.core?.journal.journalId;
   }
 
   run(): Outcome {
@@ -110,16 +112,23 @@ class Simulation {
     const { network, model, trace } = world;
     trace.note(() => "all trouble is over");
     world.calm = true;
-    for (const path of network.paths) Object.assign(path, healthyPath());
+    for (const [index, path] of network.paths.entries())
+      Object.assign(path, healthyPath(), { refusing: index === world.plan.deadPath });
     for (const host of [this.#send, this.#recv]) {
       Object.assign(host.disk.faults, { full: false, failing: 0, dying: 0 });
       host.rotateKey(1);
     }
     for (const target of this.#recv.targets) target.recover();
-    if (!this.#settle()) return model.violate(`not settled in time: ${this.#describe()}`);
+    if (!this.#settle()) {
+      model.violate(`not settled in time: ${this.#describe()}`);
+      return;
+    }
     for (let round = 0; round < REPLAY_ROUNDS; round++) {
       if (replayGaps(this.#send, this.#recv, 500) === 0) break;
-      if (!this.#settle()) return model.violate(`not settled after a replay: ${this.#describe()}`);
+      if (!this.#settle()) {
+        model.violate(`not settled after a replay: ${this.#describe()}`);
+        return;
+      }
     }
     this.#advance(HEALTH_MS, () => false);
     if (model.violation === undefined) judgeEnd(this.#send, this.#recv);
@@ -141,7 +150,8 @@ class Simulation {
     const { core: receiver, desk } = this.#recv;
     if (sender === undefined || receiver === undefined || desk === undefined) return false;
     if (!sender.idle || sender.replaying > 0 || !desk.idle) return false;
-    if (!this.#send.paths.every(({ queue }) => queue.bytes === 0)) return false;
+    const { deadPath } = this.#world.plan;
+    if (!this.#send.paths.every(({ queue }, index) => queue.bytes === 0 || index === deadPath)) return false;
     const { state } = receiver;
     if (state.journalId !== sender.journal.journalId || state.epoch !== sender.journal.epoch) return false;
     return sender.journal.streams.every(

@@ -8,15 +8,23 @@ import type { TargetBook } from "./target-book.ts";
 export function judgeEnd(send: SendHost, recv: RecvHost): void {
   const { model } = send.world;
   const { core } = recv;
-  if (core === undefined || send.core === undefined) return model.violate("an agent is down in the end");
+  if (core === undefined || send.core === undefined) {
+    model.violate("an agent is down in the end");
+    return;
+  }
   if (core.health.state !== "up") model.violate(`the link is ${core.health.state} in the end`);
   const held = send.core.ledger.held;
   if (held > 0) model.violate(`send still holds ${held} messages in the end`);
   for (const book of recv.books) judgeTarget(book, recv);
   const lost = core.counters.total("link/lost");
   let unexplained = lost - core.counters.get("link/lost/gap") - core.counters.get("link/lost/before-start");
+  const newest = new Map<string, number>();
   for (const published of model.messages) {
-    const reason = findLoss(published, send, recv);
+    const name = nameTopic(published);
+    newest.set(name, Math.max(newest.get(name) ?? -1, published.place?.sequence ?? -1));
+  }
+  for (const published of model.messages) {
+    const reason = findLoss(published, newest, send, recv);
     if (reason === "malformed or spool" && unexplained-- > 0) continue;
     if (reason !== undefined) model.violate(`message ${published.id} ${reason}`);
   }
@@ -47,7 +55,12 @@ function judgeTarget(book: TargetBook, recv: RecvHost): void {
 }
 
 /** Why a message is neither in the spool nor booked; undefined when it is. */
-function findLoss(published: Published, send: SendHost, recv: RecvHost): string | undefined {
+function findLoss(
+  published: Published,
+  newest: ReadonlyMap<string, number>,
+  send: SendHost,
+  recv: RecvHost,
+): string | undefined {
   const { fate, acknowledged, place, spool, message } = published;
   if (fate !== "kept" || !acknowledged || spool !== undefined) return undefined;
   if (place === undefined) return "was acknowledged and is nowhere";
@@ -61,13 +74,17 @@ function findLoss(published: Published, send: SendHost, recv: RecvHost): string 
   );
   if (isOpen)
     return row === undefined ? undefined : "is in an open gap, and in the journal, after all was replayed";
-  const { plan } = send.world;
+  const isOvertaken = (newest.get(nameTopic(published)) ?? -1) > sequence;
   const canBeSkipped =
     message.properties?.messageExpirySeconds !== undefined ||
-    (plan.send.latestOnly && message.topic.includes("/latest/"));
+    (send.world.plan.send.latestOnly && message.topic.includes("/latest/") && isOvertaken);
   if (canBeSkipped && hasSkips(recv)) return undefined;
   if (hasRot(send) || row?.intact === false) return undefined;
   return "malformed or spool";
+}
+
+function nameTopic({ place, message }: Published): string {
+  return `${place?.journal}/${place?.stream}/${message.topic}`;
 }
 
 function hasSkips(recv: RecvHost): boolean {

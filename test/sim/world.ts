@@ -14,6 +14,8 @@ export type World = {
   readonly trace: Trace;
   /** True once all trouble is over. */
   calm: boolean;
+  /** The journal that the sender has now, or will have when it starts again. */
+  liveJournal: () => bigint | undefined;
   fork(): Random;
 };
 

@@ -24,8 +24,6 @@ type Open = {
   readonly symbols: (Uint8Array | undefined)[];
   /** When its newest symbol came. */
   touchedMs: number;
-  /** When a block behind it was complete for the first time. */
-  passedMs: number | undefined;
   count: number;
   bytes: number;
 };
@@ -41,8 +39,11 @@ export class Assembly {
   readonly #onRestored: (symbols: number) => void;
   #bytes = 0;
   #floor = 0;
-  /** Those of #open whose passedMs is not known. */
-  readonly #ahead = new Set<Open>();
+  /** The highest block finished; what it was at #markMs; and what it was when that mark had become old. */
+  #highest = -1;
+  #mark = -1;
+  #markMs = 0;
+  #passed = -1;
 
   /** `onEvicted` hears of blocks given up, `onRestored` of symbols that were lost and computed from the others. */
   constructor(
@@ -83,7 +84,7 @@ export class Assembly {
       return undefined;
     }
     this.#close(open);
-    this.#pass(open.number, nowMs);
+    if (open.number > this.#highest) this.#highest = open.number;
     if (!this.#restore(open)) return "symbol-mismatch";
     const bytes = open.source ?? open.symbols[0];
     return bytes === undefined ? "symbol-mismatch" : { stream: open.stream, bytes };
@@ -104,21 +105,17 @@ export class Assembly {
     this.#book(open, bytes + SYMBOL_OVERHEAD_BYTES);
   }
 
-  /** Gives up blocks for which `patienceMs` are over since their newest symbol and since the link has passed them. */
+  /** Gives up blocks that have got nothing for `patienceMs` while one behind them has been finished for as long. */
   evictPassed(nowMs: number, patienceMs: number): void {
+    if (nowMs - this.#markMs >= patienceMs) {
+      this.#passed = this.#mark;
+      this.#mark = this.#highest;
+      this.#markMs = nowMs;
+    }
     for (const open of this.#open.values()) {
-      if (nowMs - Math.max(open.touchedMs, open.passedMs ?? nowMs) <= patienceMs) continue;
+      if (open.number > this.#passed || nowMs - open.touchedMs < patienceMs) continue;
       this.#close(open);
       this.#onEvicted(1);
-    }
-  }
-
-  /** Blocks leave in the order of their numbers: one that is complete tells that those before it have gone by. */
-  #pass(number: number, nowMs: number): void {
-    for (const open of this.#ahead) {
-      if (open.number > number) continue;
-      open.passedMs = nowMs;
-      this.#ahead.delete(open);
     }
   }
 
@@ -148,12 +145,10 @@ export class Assembly {
       source: undefined,
       symbols: [],
       touchedMs: nowMs,
-      passedMs: undefined,
       count: 0,
       bytes: 0,
     };
     this.#open.set(header.block, open);
-    this.#ahead.add(open);
     this.#book(open, BLOCK_OVERHEAD_BYTES);
     return open;
   }
@@ -179,14 +174,9 @@ export class Assembly {
     }
   }
 
-  #forget(open: Open): void {
-    this.#open.delete(open.number);
-    this.#ahead.delete(open);
-    this.#bytes -= open.bytes;
-  }
-
   #close(open: Open): void {
-    this.#forget(open);
+    this.#open.delete(open.number);
+    this.#bytes -= open.bytes;
     this.#done.add(open.number);
     if (this.#done.size <= WINDOW_BLOCKS) return;
     // The window is full: forget the lower half, in the order of finishing, and accept nothing below what was forgotten.
@@ -198,7 +188,8 @@ export class Assembly {
     }
     for (const other of this.#open.values()) {
       if (other.number >= this.#floor) continue;
-      this.#forget(other);
+      this.#open.delete(other.number);
+      this.#bytes -= other.bytes;
       this.#onEvicted(1);
     }
   }

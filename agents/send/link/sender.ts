@@ -8,7 +8,7 @@ import type { Moment } from "../../../shared/moment.ts";
 import type { Journal, JournalRow, RowLosses } from "../journal.ts";
 import { Lane } from "./lane.ts";
 import type { PathQueue } from "./path-queue.ts";
-import type { LatestValues } from "./refine.ts";
+import { type LatestValues, refineRow } from "./refine.ts";
 import type { Repeats } from "./repeats.ts";
 
 /** Source symbols of one block at most; repair symbols have the rest of the field. */
@@ -27,6 +27,12 @@ export type LinkSenderOptions = {
 };
 
 type Flight = { readonly row: JournalRow; readonly losses: RowLosses | undefined; left: number };
+/** A block that no path has sent whole yet, and the paths it waits on. */
+type Sending = {
+  readonly datagrams: readonly Buffer[];
+  readonly queues: Set<PathQueue>;
+  readonly onSent: () => void;
+};
 type Piece = { readonly encode: () => Buffer[]; readonly flight: Flight | undefined };
 
 export class LinkSender {
@@ -40,6 +46,7 @@ export class LinkSender {
   readonly #flights = new Map<number, Flight[]>();
   #repeatPieces: Piece[] = [];
   readonly #pieceBytes: number;
+  readonly #sendings = new Set<Sending>();
   #inFlight = 0;
 
   constructor(journal: Journal, latest: LatestValues, repeats: Repeats, options: LinkSenderOptions) {
@@ -64,6 +71,7 @@ export class LinkSender {
 
   /** Feeds the paths as far as they have room. To be called whenever one of them may have. */
   fill(now: Moment): void {
+    this.#rescue(now.steadyMs);
     while (this.#hasRoom(now.steadyMs)) {
       const piece = this.#nextPiece(now.wallMs) ?? this.#nextRepeat(now);
       if (piece === undefined) return;
@@ -81,16 +89,33 @@ export class LinkSender {
 
   #enqueue({ encode, flight }: Piece, nowMs: number): void {
     const datagrams = encode();
-    let hasLeft = false;
     const onSent = () => {
-      if (hasLeft || flight === undefined) return;
-      hasLeft = true;
+      if (!this.#sendings.delete(sending) || flight === undefined) return;
       flight.left--;
       this.#settle(flight.row.stream);
     };
+    const sending: Sending = { datagrams, queues: new Set(), onSent };
+    this.#sendings.add(sending);
     for (const { queue } of this.#options.queues) {
-      if (queue.hasRoom) queue.addBlock(datagrams, nowMs, onSent);
-      else queue.counters.droppedBlocks++;
+      if (!queue.hasRoom) queue.counters.droppedBlocks++;
+      else {
+        queue.addBlock(datagrams, nowMs, onSent);
+        sending.queues.add(queue);
+      }
+    }
+  }
+
+  /** What waits on dead paths alone goes to those that live, too; or one dead path could hold the journal for ever. */
+  #rescue(nowMs: number): void {
+    const { queues } = this.#options;
+    if (!queues.some(({ queue }) => queue.isStalled(nowMs))) return;
+    for (const { datagrams, queues: waitsOn, onSent } of this.#sendings) {
+      if ([...waitsOn].some((queue) => !queue.isStalled(nowMs))) continue;
+      for (const { queue } of queues) {
+        if (waitsOn.has(queue) || queue.isStalled(nowMs) || !queue.hasRoom) continue;
+        queue.addBlock(datagrams, nowMs, onSent);
+        waitsOn.add(queue);
+      }
     }
   }
 
@@ -130,7 +155,9 @@ export class LinkSender {
       return undefined;
     if (this.#repeatPieces.length === 0) {
       const row = this.#repeats.next(wallMs);
-      if (row !== undefined) this.#repeatPieces = this.#cut(row, row.content, undefined);
+      // What has become pointless since is not repeated; the losses were booked, or the message sent, the first time.
+      if (row !== undefined)
+        this.#repeatPieces = this.#cut(row, refineRow(row, wallMs, this.#latest).content, undefined);
     }
     return this.#repeatPieces.shift();
   }

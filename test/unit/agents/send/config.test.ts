@@ -614,16 +614,11 @@ const FLOODS: [what: string, text: string][] = [
   ["tables", "[[source]]\n".repeat(80_000)],
   ["inline tables", GOOD.replace('["plant/#"]', `[${"{x=1},".repeat(100_000)}]`)],
 ];
-test.each(FLOODS)(
-  "loadSendConfig() refuses a file full of %s within seconds and with at most 10,000 lines",
-  (_, text) => {
-    const startMs = performance.now();
-    const { length } = faults(text);
-    expect(length).toBeGreaterThan(0);
-    expect(length).toBeLessThan(10_000);
-    expect(performance.now() - startMs).toBeLessThan(5000);
-  },
-);
+test.each(FLOODS)("loadSendConfig() refuses a file full of %s with at most 10,000 lines", (_, text) => {
+  const { length } = faults(text);
+  expect(length).toBeGreaterThan(0);
+  expect(length).toBeLessThan(10_000);
+});
 
 test("loadSendConfig() refuses a value of every wrong kind in every place and never throws", () => {
   const full = `${GOOD}username = "joe"
