@@ -24,16 +24,6 @@ export function writeIso(folder, name) {
     .digest("hex");
   // xorriso takes all dates, and the identifier of the image, from SOURCE_DATE_EPOCH.
   const names = ["-J", "-joliet-long", "-R", "-V", volume, "-A", `TIDEGATE ${sums.slice(0, 32)}`];
-  const owners = ["-uid", "0", "-gid", "0", "--hardlinks"];
-  run("xorriso", [
-    "-as",
-    "mkisofs",
-    "-quiet",
-    ...names,
-    ...owners,
-    ...dates,
-    "-o",
-    image,
-    join(folder, name),
-  ]);
+  const owners = ["-uid", "0", "-gid", "0"];
+  run("xorriso", ["-as", "mkisofs", "-quiet", ...names, ...owners, "-o", image, join(folder, name)]);
 }

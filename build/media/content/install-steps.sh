@@ -61,11 +61,11 @@ install_rest() {
     place_file "$media/$name" "$prefix/share/man/man${page##*.}/$page" 644 0:0
   done
   install_sysctl
-  case $(manager) in
+  case $(service_keeper) in
     systemd)
       place_template "$media/systemd/$program.service" "/etc/systemd/system/$program.service" 644 0:0
       place_template "$media/systemd/tidegate-neighbours.service" /etc/systemd/system/tidegate-neighbours.service 644 0:0
-      [ -z "$allow" ] || install_allowance ;;
+      install_allowance ;;
     openrc)
       place_template "$media/openrc/$program" "/etc/init.d/$program" 755 0:0
       place_file "$media/logrotate/tidegate" /etc/logrotate.d/tidegate 644 0:0 ;;
@@ -84,6 +84,11 @@ install_sysctl() {
 }
 
 install_allowance() {
+  if [ -z "$allow" ]; then
+    [ ! -e "/etc/systemd/system/$program.service.d/addresses.conf" ] ||
+      new_files="$new_files/etc/systemd/system/$program.service.d/addresses.conf$newline"
+    return
+  fi
   if [ -n "$dry" ]; then say "would let the unit talk to$allow"; return; fi
   say "[Service]${newline}IPAddressAllow=$allow" >"$scratch/allow" || die "no space in $scratch"
   place_file "$scratch/allow" "/etc/systemd/system/$program.service.d/addresses.conf" 644 0:0
@@ -105,7 +110,6 @@ install_configuration() {
 add_neighbour() {
   address=${1%%=*} hardware=${1#*=}
   interface=${hardware#*@} hardware=${hardware%%@*}
-  case $1 in *=*@?*) ;; *) die "--neighbour is $1, must be ADDRESS=HARDWARE-ADDRESS@INTERFACE" 2 ;; esac
   if [ -n "$dry" ]; then say "would set the neighbour $address at $hardware on $interface"; return; fi
   {
     [ ! -r /etc/tidegate/neighbours ] ||
@@ -200,7 +204,7 @@ do_install() {
 next_steps() {
   say "next: 1. edit /etc/tidegate/$agent.toml, put link.key beside it: chown $program /etc/tidegate/link.key; chmod 600 /etc/tidegate/link.key"
   say "      2. $prefix/bin/$program check --config /etc/tidegate/$agent.toml"
-  case $(manager) in
+  case $(service_keeper) in
     systemd) say "      3. systemctl enable --now $program" ;;
     openrc) say "      3. rc-update add $program && rc-service $program start" ;;
     *) say "      3. run as user $program: $prefix/bin/$program run --config /etc/tidegate/$agent.toml" ;;
@@ -242,7 +246,10 @@ do_uninstall() {
     case $other_files in *"$newline$path$newline"*) ;; *) rm -f -- "$path" ;; esac
   done
   rm -f -- "$prefix/bin/$program.previous"
-  listed_in_manifest dir | while read -r path; do rmdir -- "$path" 2>/dev/null; done
+  # A directory that the other agent still uses becomes its own to remove.
+  listed_in_manifest dir | while read -r path; do
+    rmdir -- "$path" 2>/dev/null || [ -z "$other_files" ] || say "dir $path" >>"/var/lib/tidegate/$other.manifest"
+  done
   rm -f -- "$manifest"
   if [ -n "$purge" ]; then
     rm -rf -- "/var/lib/tidegate/$agent" "/etc/tidegate/$agent.toml"
@@ -269,7 +276,9 @@ main() {
           --key) key=$2 ;;
           --sums) sums=$2 ;;
           --allow) allow="$allow $2" ;;
-          --neighbour) neighbours="$neighbours $2" ;;
+          --neighbour)
+            case $2 in *' '* | *'*'*) ;; ?*=?*@?*) neighbours="$neighbours $2" ;; esac
+            case $neighbours in *" $2") ;; *) die "--neighbour is $2, must be ADDRESS=HARDWARE-ADDRESS@INTERFACE" 2 ;; esac ;;
         esac
         shift ;;
       --upgrade) upgrade=1 ;;

@@ -29,9 +29,11 @@ newline='
 '
 say() { printf '%s\n' "$*"; }
 
-# One line for a person, then everything that was done is taken back, newest first.
+# One line for a person, then everything that was done is taken back, newest first. The line must not go where a step, interrupted in its
+# midst, had sent the words of its commands.
+exec 3>&2
 die() {
-  printf 'cannot %s: %s\n' "$deed" "$1" >&2
+  printf 'cannot %s: %s\n' "$deed" "$1" >&3
   take_back
   exit "${2:-1}"
 }
@@ -117,6 +119,8 @@ choose_target() {
     case $flags in *' popcnt '*) ;; *) die "this processor is too old: it lacks POPCNT (popcnt in /proc/cpuinfo)" ;; esac
     case $flags in *' avx2 '*) ;; *) [ -n "$libc" ] || level=-baseline ;; esac
   fi
+  # Small media may carry the program for all processors alone.
+  [ -n "$libc$level" ] || [ -e "$media/bin/linux-$cpu" ] || level=-baseline
   target=linux-$cpu$libc$level
   source=$media/bin/$target/$program
   [ -r "$source" ] || die "this media carries no program for $target"
@@ -180,7 +184,7 @@ check_places() {
   [ "$free" -ge "$need" ] || die "$place has $((free / 1024)) MiB free, $((need / 1024)) MiB are needed"
 }
 
-manager() {
+service_keeper() {
   if command -v systemctl >/dev/null && [ -d /etc/systemd/system ]; then say systemd
   elif [ -x /sbin/openrc-run ]; then say openrc
   else say none
@@ -196,9 +200,9 @@ make_dir() { # path, mode, owner
     [ -d "$(dirname -- "$1")" ] || make_dir "$(dirname -- "$1")" 755 0:0
     mkdir -- "$1" 2>/dev/null || die "$1 cannot be made: $(mkdir -- "$1" 2>&1)"
     remember "dir $1"
+    new_dirs="$1$newline$new_dirs"
     changed=1
   fi
-  new_dirs="$1$newline$new_dirs"
   { chmod "$2" "$1" && chown "$3" "$1"; } 2>/dev/null || die "mode or owner of $1 cannot be set"
 }
 
@@ -281,8 +285,8 @@ append_user() { # where no program for it exists
   say "$program:x:$id:$gid:Tidegate:$home:$shell" >>/etc/passwd
   [ ! -e /etc/shadow ] || say "$program:!:1::::::" >>/etc/shadow
 }
-remove_user() { userdel "$1" 2>/dev/null || deluser "$1" 2>/dev/null || drop_line passwd "$1" && drop_line shadow "$1"; }
-remove_group() { groupdel "$1" 2>/dev/null || delgroup "$1" 2>/dev/null || drop_line group "$1"; }
+remove_user() { { userdel "$1" || deluser "$1" || { drop_line passwd "$1" && drop_line shadow "$1"; }; } >/dev/null 2>&1; }
+remove_group() { has_name group "$1" && { groupdel "$1" || delgroup "$1" || drop_line group "$1"; } >/dev/null 2>&1; }
 drop_line() {
   has_name "$1" "$2" || return 0
   kept=$(while IFS= read -r line; do case $line in "$2:"*) ;; *) say "$line" ;; esac; done <"/etc/$1")

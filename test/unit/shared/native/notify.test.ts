@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { encodeUnixAddress, openSupervisor, readWatchdogMs } from "../../../../shared/native/notify.ts";
-import { requireTools } from "../../../support/requirements.ts";
 import { listenNotify } from "../../../support/notify-listener.ts";
+import { requireTools } from "../../../support/requirements.ts";
 import { waitFor } from "../../../support/wait.ts";
 import { Workspace } from "../../../support/workspace.ts";
 
