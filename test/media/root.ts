@@ -2,7 +2,7 @@
 // kept below dist/; each test gets its own layer over one, so that nothing it does is seen by the next. The host's disk and network are
 // out of reach inside: mount namespace, network namespace, chroot.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { toolPath } from "../support/requirements.ts";
@@ -170,7 +170,12 @@ export class BootedHost implements AsyncDisposable {
       "--keep-unit",
       `--bind-ro=${media}:/media`,
     ];
-    const more = [`--network-namespace-path=/run/netns/${netns}`, `--machine=${netns}`, "--console=pipe"];
+    const more = [
+      `--network-namespace-path=/run/netns/${netns}`,
+      `--machine=${netns}`,
+      "--console=pipe",
+      "--capability=CAP_NET_ADMIN",
+    ];
     const keeper = spawn(toolPath("systemd-nspawn"), [...args, ...more], {
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -179,7 +184,7 @@ export class BootedHost implements AsyncDisposable {
     const leader = await waitFor(
       "the first process of a host",
       20_000,
-      () => findChild(keeper.pid ?? 0),
+      () => findInit(keeper.pid ?? 0),
       () => said,
     );
     const host = new BootedHost(root, keeper, leader);
@@ -213,6 +218,13 @@ export class BootedHost implements AsyncDisposable {
     writeFileSync(join(this.root.path, path), text);
   }
 
+  /** Another media at /next: copied, as nothing of this machine can be mounted into a host that runs. */
+  takeMedia(tree: string): void {
+    const next = join(this.root.path, "next");
+    rmSync(next, { recursive: true, force: true });
+    run("cp", "-a", tree, next);
+  }
+
   show(unit: string, property: string): string {
     return this.must("systemctl", "show", "--value", `--property=${property}`, unit).trim();
   }
@@ -233,8 +245,12 @@ export class BootedHost implements AsyncDisposable {
   }
 }
 
-function findChild(pid: number): number | undefined {
-  const done = spawnSync("sh", ["-c", `cat /proc/${pid}/task/${pid}/children`], { encoding: "utf8" });
-  const [child] = done.stdout.trim().split(" ").map(Number);
-  return child === undefined || Number.isNaN(child) || child === 0 ? undefined : child;
+/** The keeper's first children are its own; the host's first process is the one that has become its systemd. */
+function findInit(keeper: number): number | undefined {
+  try {
+    const children = readFileSync(`/proc/${keeper}/task/${keeper}/children`, "utf8").trim().split(" ");
+    return children.map(Number).find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8") === "systemd\n");
+  } catch {
+    return undefined;
+  }
 }
