@@ -191,7 +191,7 @@ export class BootedHost implements AsyncDisposable {
     await waitFor(
       "a host that has started",
       60_000,
-      () => /running|degraded/.test(host.run("systemctl", "is-system-running").stdout),
+      async () => /running|degraded/.test((await host.run("systemctl", "is-system-running")).stdout),
       () => said,
     );
     return host;
@@ -201,17 +201,28 @@ export class BootedHost implements AsyncDisposable {
     return [toolPath("nsenter"), "-t", `${this.leader}`, "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"];
   }
 
-  run(...command: readonly string[]): Done {
-    const [program = "", ...args] = [...this.#enter, ...command];
-    return spawnSync(program, args, { encoding: "utf8", timeout: 90_000 });
+  /** While it runs the test itself goes on. */
+  async run(...command: readonly string[]): Promise<Done> {
+    const child = Bun.spawn([...this.#enter, ...command], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    return { status: await child.exited, stdout, stderr };
   }
 
   /** Runs what must go well. */
-  must(...command: readonly string[]): string {
-    const done = this.run(...command);
+  async must(...command: readonly string[]): Promise<string> {
+    const done = await this.run(...command);
     if (done.status === 0) return done.stdout;
-    const journal = this.run("journalctl", "--no-pager", "-n", "40").stdout;
-    throw new Error(`${command.join(" ")} failed (${done.status}): ${done.stderr}${done.stdout}\n${journal}`);
+    const journal = await this.run("journalctl", "--no-pager", "-n", "40", "-u", "tidegate*");
+    throw new Error(
+      `${command.join(" ")} failed (${done.status}): ${done.stderr}${done.stdout}\n${journal.stdout}`,
+    );
   }
 
   write(path: string, text: string): void {
@@ -225,8 +236,8 @@ export class BootedHost implements AsyncDisposable {
     run("cp", "-a", tree, next);
   }
 
-  show(unit: string, property: string): string {
-    return this.must("systemctl", "show", "--value", `--property=${property}`, unit).trim();
+  async show(unit: string, property: string): Promise<string> {
+    return (await this.must("systemctl", "show", "--value", `--property=${property}`, unit)).trim();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
