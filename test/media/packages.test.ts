@@ -12,10 +12,10 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { requireTools } from "../support/requirements.ts";
-import { MEDIA_TOOLS, makeFullMedia } from "./media.ts";
+import { MEDIA_TOOLS, makeFullMedia, run } from "./media.ts";
 import { type Done, HostRoot, ROOT_TOOLS } from "./root.ts";
 
-requireTools([...MEDIA_TOOLS, ...ROOT_TOOLS])("packages", () => {
+requireTools([...MEDIA_TOOLS, ...ROOT_TOOLS, "systemd-analyze"])("packages", () => {
   let media: string;
   let root: HostRoot;
 
@@ -46,7 +46,7 @@ requireTools([...MEDIA_TOOLS, ...ROOT_TOOLS])("packages", () => {
     const unit = readFileSync(path(`usr/lib/systemd/system/tidegate-${side}.service`), "utf8");
     expect(unit).toContain(`ExecStart=/usr/bin/tidegate-${side} run`);
     expect(unit).not.toMatch(/@[A-Z]+@/);
-    must("systemd-analyze", "verify", `/usr/lib/systemd/system/tidegate-${side}.service`);
+    run("systemd-analyze", "verify", "--man=no", `--root=${root.path}`, `tidegate-${side}.service`);
   };
 
   test("dpkg installs both, installs again over what was changed, removes and purges", () => {
