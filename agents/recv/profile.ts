@@ -26,6 +26,9 @@ import { list, table, typedTable } from "../../shared/config/table.ts";
 import type { Partially } from "../../shared/config/validate.ts";
 import type { Qos } from "../../shared/message.ts";
 import { checkTopicName } from "../../shared/mqtt/topic.ts";
+import { planShape, reviewPlan, toPlan, toStatus } from "./profile-plan.ts";
+import type { TargetPlan } from "./targets/plan.ts";
+import type { StatusSettings } from "./targets/status-beacon.ts";
 
 export type MqttTarget = MqttSession & {
   readonly name: string;
@@ -39,6 +42,8 @@ export type MqttTarget = MqttSession & {
   readonly inflightMax: number;
   /** Only messages whose topic (without prefix) matches one of them are forwarded. */
   readonly topics: readonly string[];
+  readonly plan: TargetPlan;
+  readonly status: StatusSettings | undefined;
 };
 
 /** Grows by one type with each kind of target. */
@@ -74,6 +79,7 @@ const mqttTable = table({
     .describe(
       "Only messages whose topic matches one of these are forwarded; the rest is counted as filtered.",
     ),
+  ...planShape(),
 });
 
 export const profileSchema = typedTable([mqttTable]);
@@ -89,6 +95,7 @@ export function loadProfile(review: Review, profile: Partially<ProfileTable>): S
   }
   const topics = profile.topics ?? [];
   review.requireUnique(topics.map((value, index) => ({ path: ["topics", index], value })));
+  reviewPlan(review, profile);
   return loadSession(review, [], profile);
 }
 
@@ -103,6 +110,8 @@ export function toProfile(review: Review, value: ProfileTable, material: Session
     retain: value.retain,
     inflightMax: value.inflight_max,
     topics: value.topics,
+    plan: toPlan(value),
+    status: toStatus(value),
   };
 }
 

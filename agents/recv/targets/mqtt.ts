@@ -1,13 +1,15 @@
 // The target of type "mqtt": publishes to a broker over mqtt, mqtts, ws or wss. MQTT.js keeps the session; the messages
-// take the egress tap beside it, in batches. Publishes only: it never subscribes, sends no will, and resumes no session.
+// take the egress tap beside it, in batches. Publishes only: it never subscribes, resumes no session, and leaves a will
+// only where the profile asks for one.
 import type { Logger } from "../../../shared/log.ts";
 import { LogLimiter } from "../../../shared/log.ts";
 import type { Message } from "../../../shared/message.ts";
 import { type BrokerSession, createBrokerConnection } from "../../../shared/mqtt/connection.ts";
-import { createEgressTap } from "../../../shared/mqtt/egress-tap.ts";
+import { createEgressTap, type EgressOutcome } from "../../../shared/mqtt/egress-tap.ts";
 import type { MqttTarget } from "../profile.ts";
 import { judgeMessage } from "./rules.ts";
 import type { TargetOutcome } from "./runner.ts";
+import { StatusBeacon } from "./status-beacon.ts";
 import type { Target, TargetState } from "./target.ts";
 
 /** The same trouble is logged again after this time. */
@@ -16,7 +18,17 @@ const LOSS_LOG_MS = 10_000;
 /** Messages of QoS 0 that may be published while an older one of QoS 1 or 2 waits for its acknowledgement. */
 const AHEAD_MESSAGES_MAX = 4096;
 
-export type TargetRim = { readonly log: Logger; clock(): number; random(): number };
+export type TargetRim = {
+  readonly log: Logger;
+  /** The wall clock. */
+  clock(): number;
+  /** A clock that only runs forward. */
+  steady(): number;
+  random(): number;
+  /** For the status that a profile wants published. */
+  linkState(): string;
+  describe(target: string): object;
+};
 
 /** Connects and stays connected until close(). */
 export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
@@ -35,7 +47,7 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
   const tap = createEgressTap({
     version,
     inflightMax: profile.inflightMax,
-    clock: () => rim.clock(),
+    clock: () => rim.steady(),
     onRoom: () => target.onReady(),
     onProtocolError: (reason) =>
       rim.log.error(
@@ -43,6 +55,19 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
         `target ${profile.name}: the broker breaks the protocol: ${reason}`,
       ),
   });
+  const beacon =
+    profile.status &&
+    new StatusBeacon(profile.status, {
+      clock: () => rim.clock(),
+      linkState: () => rim.linkState(),
+      describe: () => rim.describe(profile.name),
+      publish: (message, onSettled) =>
+        tap.publish(message, (outcome) => {
+          if (outcome.kind !== "forwarded") noteLoss("status", message, explainOutcome(outcome));
+          onSettled(outcome.kind === "forwarded", outcome.kind === "poison");
+          if (tap.pending === 0) finish();
+        }),
+    });
   const client = createBrokerConnection({
     label: `target ${profile.name}`,
     address: url,
@@ -59,6 +84,8 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
     reconnectMinMs: profile.reconnectMinMs,
     reconnectMaxMs: profile.reconnectMaxMs,
     random: () => rim.random(),
+    will: beacon?.will,
+    resetsBackoff: () => tap.isTesting,
     wrap: (socket) => tap.wrap(socket),
     onOnline: (granted) => {
       session = granted;
@@ -68,10 +95,12 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
       connections++;
       rim.log.info({ ...names, connections }, `target ${profile.name} is connected`);
       tap.open(granted);
+      beacon?.noteUp();
     },
     onOffline: (fault, retryMs) => {
       session = undefined;
       state = "down";
+      beacon?.noteDown();
       const isNews = fault.sentence !== problem || rim.clock() - loggedMs >= REPEAT_LOG_MS;
       problem = fault.sentence;
       if (!isNews) return;
@@ -80,7 +109,7 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
     },
   });
 
-  const noteLoss = (outcome: TargetOutcome, message: Message, why: string) => {
+  const noteLoss = (outcome: TargetOutcome | "status", message: Message, why: string) => {
     const alike = limiter.allow(outcome, rim.clock());
     if (alike === undefined) return;
     const topic = message.topic.slice(0, 256);
@@ -101,24 +130,30 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
     get connections() {
       return connections;
     },
+    plan: profile.plan,
+    status: beacon,
     get window() {
       return tap.room === 0 ? 0 : profile.inflightMax + AHEAD_MESSAGES_MAX;
     },
     judge(message, ageMs) {
       const judgement = judgeMessage(message, ageMs, profile, session ?? NO_LIMITS);
       if ("outcome" in judgement && judgement.outcome.startsWith("lost/")) {
-        noteLoss(judgement.outcome, message, judgement.outcome.slice(5));
+        noteLoss(judgement.outcome, message, judgement.detail ?? judgement.outcome.slice(5));
       }
       return judgement;
     },
     publish(message, onSettled) {
       tap.publish(message, (outcome) => {
-        if (outcome.kind === "refused") noteLoss("lost/refused", message, outcome.reason);
-        else if (outcome.kind !== "forwarded") noteLoss(`lost/${outcome.kind}`, message, outcome.kind);
-        onSettled(outcome.kind === "forwarded" ? "forwarded" : `lost/${outcome.kind}`);
+        if (outcome.kind === "forwarded") onSettled("forwarded");
+        else {
+          const detail = explainOutcome(outcome);
+          noteLoss(`lost/${outcome.kind}`, message, detail);
+          onSettled(`lost/${outcome.kind}`, detail);
+        }
         if (tap.pending === 0) finish();
       });
     },
+    tick: (steadyMs) => beacon?.tick(steadyMs),
     onReady: () => {},
     close: (graceMs) =>
       new Promise((resolve) => {
@@ -133,6 +168,7 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
             resolve();
           });
         };
+        beacon?.sayStopped();
         if (tap.pending === 0) finish();
       }),
   };
@@ -141,3 +177,11 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
 }
 
 const NO_LIMITS = { qosMax: 2, retainAvailable: true, packetBytesMax: undefined } as const;
+
+/** For the log and the dead letter. */
+function explainOutcome(outcome: EgressOutcome): string {
+  if (outcome.kind === "refused") return outcome.reason;
+  if (outcome.kind === "oversize") return "larger than the broker takes";
+  if (outcome.kind === "poison") return "the broker ends the connection whenever it gets this message";
+  return outcome.kind;
+}

@@ -32,8 +32,9 @@ export function judgeMessage(
   const properties = ageProperties(message.properties, ageMs);
   if (properties === "expired") return { outcome: "lost/expired" };
   const topic = rules.topicPrefix + message.topic;
-  if (rules.topicPrefix !== "" && checkTopicName(topic) !== undefined)
-    return { outcome: "lost/invalid-topic" };
+  const problem = rules.topicPrefix === "" ? undefined : checkTopicName(topic);
+  if (problem !== undefined)
+    return { outcome: "lost/invalid-topic", detail: `the topic with topic_prefix before it ${problem}` };
   const publish: Message = {
     ...message,
     topic,
@@ -41,8 +42,10 @@ export function judgeMessage(
     retain: message.retain && rules.retain === "forward" && limits.retainAvailable,
     properties,
   };
-  if (limits.packetBytesMax !== undefined && countPacketBytes(publish) > limits.packetBytesMax) {
-    return { outcome: "lost/oversize" };
+  const packetBytes = countPacketBytes(publish);
+  if (limits.packetBytesMax !== undefined && packetBytes > limits.packetBytesMax) {
+    const detail = `about ${packetBytes} bytes, and the broker takes ${limits.packetBytesMax}`;
+    return { outcome: "lost/oversize", detail };
   }
   return { publish };
 }

@@ -66,6 +66,7 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
   });
   expect(rest).toEqual({
     spool: { directory: workspace.path("spool"), bytesMax: 1_073_741_824, ageHoursMax: 0, durability: "os" },
+    deadLetters: { directory: workspace.path("spool"), bytesMax: 67_108_864 },
     limits: { messageBytesMax: 1_048_576 },
     admin: undefined,
     log: { level: "info", file: undefined },
@@ -92,8 +93,21 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
       retain: "forward",
       inflightMax: 100,
       topics: ["#"],
+      plan: { backlog: "oldest-first", drainPerSecond: 0, retentionHours: 0, overflow: "drop-oldest" },
+      status: undefined,
     },
   ]);
+});
+
+test("loadRecvConfig() reads plan and status of a profile, and where dead letters are", () => {
+  const plan = 'backlog = "newest-first"\ndrain_per_second = 50\nretention_hours = 24\n';
+  workspace.write("targets.d/hq.toml", `${PROFILE}${plan}[status]\ntopic = "tidegate/status"\nqos = 0\n`);
+  const { deadLetters, profiles } = config(`${GOOD}[dead_letters]\ndirectory = "letters"\n`);
+  expect(deadLetters.directory).toBe(workspace.path("letters"));
+  expect(profiles[0]).toMatchObject({
+    plan: { backlog: "newest-first", drainPerSecond: 50, retentionHours: 24, overflow: "drop-oldest" },
+    status: { topic: "tidegate/status", intervalSeconds: 60, retain: true, qos: 0, will: true },
+  });
 });
 
 test("loadRecvConfig() reads the profiles in the order of their files and leaves other files out", () => {
@@ -158,7 +172,17 @@ const PROFILE_FAULTS: [from: string, to: string, line: string][] = [
   [
     '"plant-7"',
     '"x"\nqueue_messages_max = 5',
-    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of name, type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, client_id, topic_prefix, qos_max, retain, inflight_max, topics",
+    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of name, type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, client_id, topic_prefix, qos_max, retain, inflight_max, topics, backlog, drain_per_second, retention_hours, overflow, status",
+  ],
+  [
+    '"plant-7"',
+    '"x"\nbacklog = "newest-first"\noverflow = "drop-newest"',
+    'hq.toml:5:1: overflow: is "drop-newest" beside backlog "newest-first"; must be "drop-oldest" there',
+  ],
+  [
+    '"plant-7"',
+    '"x"\n[status]\ntopic = "a/#"',
+    'hq.toml:5:1: status.topic: "a/#" has the wildcard "#", which only a topic filter may have; must be a topic without wildcards, such as "tidegate/plant-7/status"',
   ],
   [
     '"plant-7"',
