@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { fetchStatus } from "../../shared/admin/client.ts";
 import { startAdmin } from "../../shared/admin/server.ts";
+import { createAnchoredClock, describeStep } from "../../shared/anchored-clock.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
@@ -101,7 +102,12 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
   try {
     const agent = await RecvAgent.start(config, {
       log,
-      clock: Date.now,
+      clock: createAnchoredClock(
+        Date.now,
+        () => performance.now(),
+        (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
+      ),
+      wall: Date.now,
       steady: () => performance.now(),
       random: Math.random,
     });

@@ -29,8 +29,10 @@ const CONTENT_OVERHEAD_BYTES = 256 * 1024;
 
 export type Rim = {
   readonly log: Logger;
-  /** The wall clock, milliseconds since 1970. */
+  /** Milliseconds since 1970, without the steps of the wall clock. */
   clock(): number;
+  /** The wall clock, for what has to agree with the rest of the world. */
+  wall(): number;
   /** A clock that only runs forward. */
   steady(): number;
   random(): number;
@@ -98,6 +100,7 @@ export class RecvAgent {
     });
     const targetRim = {
       ...rim,
+      clock: () => rim.wall(),
       linkState: () => this.#core.health.state,
       describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
     };
