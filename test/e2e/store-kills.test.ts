@@ -25,6 +25,8 @@ type Victim = "send" | "recv" | "plant" | "business";
 
 class Theatre {
   sent = 0;
+  /** PUBLISH packets that the sender will have seen when it has all that was published so far. */
+  #expected = 0;
   readonly #random: () => number;
 
   private constructor(
@@ -69,6 +71,7 @@ class Theatre {
   async kill(victim: Victim): Promise<void> {
     const first = this.sent;
     this.sent += BATCH;
+    this.#expected = this.before.deliveries.length + BATCH;
     const published = this.near.publishAll(
       Array.from({ length: BATCH }, (_, index) => ({
         topic: `plant/${(first + index) % 10}`,
@@ -76,12 +79,12 @@ class Theatre {
         options: { qos: 1 as const },
       })),
     );
-    const from = this.after.acknowledged.size;
-    const goal = from + 1 + Math.floor(this.#random() * BATCH * 0.7);
-    await this.#waitWhileMoving(
-      `${goal} acknowledged`,
-      () => this.after.acknowledged.size >= goal || this.isThrough,
-    );
+    // At the plant's end while messages are being taken in, at the other while they are being delivered.
+    const isAtPlant = victim === "send" || victim === "plant";
+    const read = () => (isAtPlant ? this.before.deliveries.length : this.after.deliveries.length);
+    const goal = read() + 1 + Math.floor(this.#random() * BATCH * 0.9);
+    const isOver = () => read() >= goal || this.before.deliveries.length >= this.#expected;
+    await this.#waitWhileMoving(`message ${goal}`, isOver, 0);
     if (victim === "send" || victim === "recv") {
       await this[victim].kill();
       this[victim] = victim === "send" ? this.site.startSend() : this.site.startRecv();
@@ -141,7 +144,7 @@ class Theatre {
   }
 
   /** No deadline but standstill: a broker that writes on every change is slow, on a busy machine slower still. */
-  async #waitWhileMoving(what: string, probe: () => boolean | Promise<boolean>): Promise<void> {
+  async #waitWhileMoving(what: string, probe: () => boolean | Promise<boolean>, pauseMs = 10): Promise<void> {
     let moved = "";
     let movedMs = performance.now();
     while (!(await probe())) {
@@ -150,7 +153,7 @@ class Theatre {
       moved = now;
       if (performance.now() - movedMs > STILL_MS)
         throw new Error(`nothing moves, in vain for ${what}\n${this.explain()}`);
-      await Bun.sleep(10);
+      await Bun.sleep(pauseMs);
     }
   }
 }
