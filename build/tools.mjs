@@ -8,6 +8,8 @@ import { delimiter, join } from "node:path";
 const TOOLS = {
   mosquitto: "mosquitto",
   mosquitto_pub: "mosquitto-clients",
+  tinyproxy: "tinyproxy-bin",
+  microsocks: "microsocks",
   nft: "nftables",
   ip: "iproute2",
   strace: "strace",

@@ -6,14 +6,16 @@
 import type { Duplex } from "node:stream";
 import { disable as disableDebug } from "debug";
 import { type IClientOptions, type IConnackPacket, MqttClient, type Packet, Store } from "mqtt";
+import type { Revealable } from "../revealable.ts";
 import { Backoff } from "./backoff.ts";
 import { type ConnectionFault, explainFault } from "./explain.ts";
 import type { FaultCause } from "./fault-class.ts";
+import type { ProxySettings } from "./proxy.ts";
 import {
   type BrokerAddress,
   type ConnectionPhase,
+  formatHost,
   openTransport,
-  type Revealable,
   type TlsSettings,
 } from "./transport.ts";
 
@@ -23,6 +25,8 @@ export type BrokerConnectionOptions = {
   readonly address: BrokerAddress;
   /** undefined = the defaults; used with mqtts and wss only. */
   readonly tls: TlsSettings | undefined;
+  /** undefined = none. */
+  readonly proxy?: ProxySettings | undefined;
   /** 4 = MQTT 3.1.1, 5 = MQTT 5. */
   readonly version: 4 | 5;
   readonly clientId: string;
@@ -77,9 +81,10 @@ export function createBrokerConnection(options: BrokerConnectionOptions): MqttCl
     // MQTT.js reads this period when the attempt fails, so every attempt sets the wait that follows it. Its own
     // reconnecting is kept, because only that sends unacknowledged QoS 1 and 2 messages again.
     client.options.reconnectPeriod = backoff.next();
-    const socket = openTransport(options.address, options.tls, (phase: ConnectionPhase) => {
+    const notePhase = (phase: ConnectionPhase) => {
       attempt.phase = phase;
-    });
+    };
+    const socket = openTransport(options.address, options.tls, notePhase, options.proxy);
     const stream = options.wrap === undefined ? socket : options.wrap(socket);
     // MQTT.js holds the callback of a QoS 0 message until "drain", which a dead stream never has: it would never come.
     stream.once("close", () => stream.emit("drain"));
@@ -178,5 +183,6 @@ function faultContext(options: BrokerConnectionOptions) {
     hasClientCertificate: options.tls?.certPem !== undefined,
     hasOwnAuthority: options.tls?.caPem !== undefined,
     connectTimeoutSeconds: options.connectTimeoutSeconds,
+    proxy: options.proxy && formatHost(options.proxy),
   };
 }

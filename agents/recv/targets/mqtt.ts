@@ -47,6 +47,7 @@ export function startMqttTarget(profile: MqttTarget, rim: TargetRim): Target {
     label: `target ${profile.name}`,
     address: url,
     tls: profile.tls,
+    proxy: profile.proxy,
     version,
     clientId: profile.clientId,
     username: profile.username,

@@ -106,6 +106,7 @@ export function startSubscribe(
     label: `source ${config.name}`,
     address: config.url,
     tls: config.tls,
+    proxy: config.proxy,
     version,
     clientId: config.clientId,
     username: config.username,

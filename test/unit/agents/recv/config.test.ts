@@ -82,6 +82,7 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
       mqttVersion: "5",
       username: undefined,
       password: undefined,
+      proxy: undefined,
       keepaliveSeconds: 30,
       connectTimeoutSeconds: 10,
       reconnectMinMs: 500,
@@ -158,7 +159,7 @@ const PROFILE_FAULTS: [from: string, to: string, line: string][] = [
   [
     '"plant-7"',
     '"x"\nqueue_messages_max = 5',
-    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of name, type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, client_id, topic_prefix, qos_max, retain, inflight_max, topics",
+    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of name, type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, proxy, client_id, topic_prefix, qos_max, retain, inflight_max, topics",
   ],
   [
     '"plant-7"',
