@@ -23,15 +23,15 @@ export type BrokerConnectionOptions = {
   /** For sentences: "target hq", "source line-broker". */
   readonly label: string;
   readonly address: BrokerAddress;
-  /** undefined = the defaults; used with mqtts and wss only. */
-  readonly tls: TlsSettings | undefined;
+  /** Asked before each attempt; undefined = the defaults; used with mqtts and wss only. */
+  readonly tls: () => TlsSettings | undefined;
   /** undefined = none. */
   readonly proxy?: ProxySettings | undefined;
   /** 4 = MQTT 3.1.1, 5 = MQTT 5. */
   readonly version: 4 | 5;
   readonly clientId: string;
-  readonly username: string | undefined;
-  readonly password: Revealable<string> | undefined;
+  /** Asked before each attempt: a login may age. */
+  readonly login: () => Login;
   /** Clean session in MQTT 3.1.1. */
   readonly cleanStart: boolean;
   /** MQTT 5 only. */
@@ -50,6 +50,18 @@ export type BrokerConnectionOptions = {
   readonly onOnline: (session: BrokerSession) => void;
   /** A connection or attempt has ended. Not called after the client's end(). */
   readonly onOffline: (fault: ConnectionFault, retryMs: number) => void;
+  /** The connection that renew() ended is gone; the next one is on its way. */
+  readonly onRenewing?: () => void;
+};
+
+/** Who we are to the broker in one attempt. */
+export type Login = {
+  readonly username: string | undefined;
+  readonly password: Revealable<string> | undefined;
+  /** Of the WebSocket, in place of the address's, where that holds a signature. */
+  readonly path?: string | undefined;
+  /** MQTT 5 only: enhanced authentication [MQTT5 4.12]. */
+  readonly authentication?: { readonly method: string; readonly data: Revealable<string> } | undefined;
 };
 
 /** What the broker said when it took us [MQTT5 3.2.2.3]; what it didn't say has MQTT's default. */
@@ -65,14 +77,20 @@ export type BrokerSession = {
 
 /** A connection that lasted this long is stable: the next loss begins with the shortest wait again. */
 const STABLE_MS = 5000;
+/** Wait between the end of a session that is renewed and the next; AWS IoT takes one CONNECT a second of a client id. */
+const RENEW_MS = 1000;
+const GOODBYE_MS = 2000;
+const DISCONNECT = Buffer.from([0xe0, 0]);
 
 // With DEBUG in the environment, MQTT.js and mqtt-packet would print passwords and payloads to stderr.
 disableDebug();
 
 /** The client connects when its connect() is called, and keeps at it until end(). Never throws. */
-export function createBrokerConnection(options: BrokerConnectionOptions): MqttClient {
+export function createBrokerConnection(options: BrokerConnectionOptions): BrokerClient {
   const backoff = new Backoff(options.reconnectMinMs, options.reconnectMaxMs, options.random);
   let cause = newCause();
+  let tls: TlsSettings | undefined;
+  let isRenewing = false;
   let stableTimer: ReturnType<typeof setTimeout> | undefined;
 
   const client = new MqttClient(() => {
@@ -84,7 +102,11 @@ export function createBrokerConnection(options: BrokerConnectionOptions): MqttCl
     const notePhase = (phase: ConnectionPhase) => {
       attempt.phase = phase;
     };
-    const socket = openTransport(options.address, options.tls, notePhase, options.proxy);
+    const login = options.login();
+    setLogin(client.options, login);
+    const address = login.path === undefined ? options.address : { ...options.address, path: login.path };
+    tls = options.tls();
+    const socket = openTransport(address, tls, notePhase, options.proxy);
     const stream = options.wrap === undefined ? socket : options.wrap(socket);
     // MQTT.js holds the callback of a QoS 0 message until "drain", which a dead stream never has: it would never come.
     stream.once("close", () => stream.emit("drain"));
@@ -116,9 +138,43 @@ export function createBrokerConnection(options: BrokerConnectionOptions): MqttCl
   client.on("close", () => {
     clearTimeout(stableTimer);
     if (client.disconnecting || client.options.reconnectPeriod === 0) return;
-    options.onOffline(explainFault(faultContext(options), cause), client.options.reconnectPeriod ?? 0);
+    if (isRenewing) {
+      isRenewing = false;
+      options.onRenewing?.();
+      return;
+    }
+    options.onOffline(explainFault(faultContext(options, tls), cause), client.options.reconnectPeriod ?? 0);
   });
-  return client;
+  const renew = () => {
+    if (!client.connected || isRenewing) return;
+    isRenewing = true;
+    client.options.reconnectPeriod = RENEW_MS;
+    // The packet is whole and the last one: the tap lets nothing follow it.
+    const { stream } = client;
+    stream.end(DISCONNECT);
+    // A broker that does not close its end would keep us offline for ever.
+    setTimeout(() => stream.destroy(), GOODBYE_MS).unref();
+  };
+  return Object.assign(client, { renew });
+}
+
+export type BrokerClient = MqttClient & {
+  /** Says goodbye to the broker and connects again at once, with a new login; nothing happens while not connected. */
+  renew(): void;
+};
+
+function setLogin(client: IClientOptions, { username, password, authentication }: Login): void {
+  if (username === undefined) delete client.username;
+  else client.username = username;
+  if (password === undefined) delete client.password;
+  else client.password = password.reveal();
+  if (authentication === undefined) return;
+  const { method, data } = authentication;
+  client.properties = {
+    ...client.properties,
+    authenticationMethod: method,
+    authenticationData: Buffer.from(data.reveal()),
+  };
 }
 
 function newCause(): { -readonly [Key in keyof FaultCause]: FaultCause[Key] } {
@@ -126,7 +182,7 @@ function newCause(): { -readonly [Key in keyof FaultCause]: FaultCause[Key] } {
 }
 
 function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
-  const { version, username, password, sessionExpirySeconds, receiveMaximum } = options;
+  const { version, sessionExpirySeconds, receiveMaximum } = options;
   const properties = {
     ...(sessionExpirySeconds === undefined ? {} : { sessionExpiryInterval: sessionExpirySeconds }),
     ...(receiveMaximum === undefined ? {} : { receiveMaximum }),
@@ -137,8 +193,6 @@ function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
     clean: options.cleanStart,
     keepalive: options.keepaliveSeconds,
     connectTimeout: options.connectTimeoutSeconds * 1000,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password: password.reveal() }),
     ...(version === 5 ? { properties } : {}),
     reconnectPeriod: options.reconnectMinMs,
     // A broker that refuses today (unavailable, password being changed) may accept tomorrow: nobody is there at night.
@@ -174,14 +228,14 @@ function readSession(connack: IConnackPacket): BrokerSession {
   };
 }
 
-function faultContext(options: BrokerConnectionOptions) {
+function faultContext(options: BrokerConnectionOptions, tls: TlsSettings | undefined) {
   return {
     label: options.label,
     address: options.address,
-    serverName: options.tls?.serverName ?? options.address.host,
+    serverName: tls?.serverName ?? options.address.host,
     clientId: options.clientId,
-    hasClientCertificate: options.tls?.certPem !== undefined,
-    hasOwnAuthority: options.tls?.caPem !== undefined,
+    hasClientCertificate: tls?.certPem !== undefined,
+    hasOwnAuthority: tls?.caPem !== undefined,
     connectTimeoutSeconds: options.connectTimeoutSeconds,
     proxy: options.proxy && formatHost(options.proxy),
   };
