@@ -15,6 +15,7 @@ import { pump } from "../../shared/inspect/pump.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
+import { runDeadLetters } from "./dead-letters-command.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
 import { prepareInspect } from "./inspect-command.ts";
 import { RecvAgent } from "./run.ts";
@@ -45,9 +46,31 @@ const TABLE: CommandTable = {
       summary: "List what was lost on the link and may still be sent again",
       options: [CONFIG_OPTION, { name: "json", summary: "Print the gaps as JSON" }],
     },
+    {
+      name: "dead-letters",
+      summary: "What targets refused for good: list, show, requeue (publish again) or export it",
+      options: [
+        {
+          name: "action",
+          value: "list|show|requeue|export",
+          summary: "What to do with them",
+          required: true,
+          positional: true,
+        },
+        CONFIG_OPTION,
+        { name: "id", value: "N[,N]", summary: "Only these" },
+        { name: "target", value: "NAME", summary: "Only those of this target" },
+        { name: "reason", value: "REASON", summary: "Only those lost for this reason, such as refused" },
+        { name: "json", summary: "Print them as JSON (list and show)" },
+        { name: "out", value: "FILE", summary: "A new file to export to, JSON lines with base64 payloads" },
+      ],
+    },
     INSPECT_COMMAND,
   ],
 };
+
+/** To a pipe, what is printed goes later than print() returns; an exit before would cut it off. */
+let printed: Promise<void> = Promise.resolve();
 
 /** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
 function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Logger): void {
@@ -136,6 +159,7 @@ async function main(): Promise<ExitStatus> {
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   if (line.name === "check") return check(loaded.config);
   if (line.name === "gaps") return showGaps(loaded.config, line.values);
+  if (line.name === "dead-letters") return handleDeadLetters(loaded.config, line.values);
   return showStatus(loaded.config, line.values);
 }
 
@@ -154,6 +178,14 @@ function showGaps(config: RecvConfig, values: CommandValues): ExitStatus {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
+}
+
+async function handleDeadLetters(config: RecvConfig, values: CommandValues): Promise<ExitStatus> {
+  const name = randomBytes(8).toString("hex");
+  const result = await runDeadLetters(config.deadLetters.directory, values, name);
+  process.stderr.write(result.stderr);
+  print(result.stdout);
+  return result.status;
 }
 
 async function inspect(values: CommandValues): Promise<ExitStatus> {
@@ -202,7 +234,7 @@ function count(n: number, noun: string): string {
 }
 
 function print(text: string): ExitStatus {
-  process.stdout.write(text);
+  printed = new Promise((resolve) => process.stdout.write(text, () => resolve()));
   return EXIT.ok;
 }
 
@@ -220,4 +252,6 @@ function waitForSignal(): Promise<string> {
   });
 }
 
-process.exit(await main());
+const status = await main();
+await printed;
+process.exit(status);

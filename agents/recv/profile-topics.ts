@@ -84,12 +84,15 @@ export function reviewTopics(review: Review, profile: Partially<TopicsTable>): v
   review.requireUnique((profile.topics ?? []).map((value, index) => ({ path: ["topics", index], value })));
   const rules = profile.rule ?? [];
   review.requireUnique(
-    rules.map((rule, index) => ({ path: ["rule", index, "name"], value: rule && ruleName(rule.name, index) })),
+    rules.map((rule, index) => ({
+      path: ["rule", index, "name"],
+      value: rule && ruleName(rule.name, index),
+    })),
   );
   for (const [index, rule] of rules.entries()) {
     if (rule?.topic === undefined) continue;
     const at = ["rule", index, "topic"];
-    if (rule.action === "drop") review.add(at, "is given beside action = \"drop\"", "must be left out");
+    if (rule.action === "drop") review.add(at, 'is given beside action = "drop"', "must be left out");
     const pattern = rule.match === undefined ? "" : parseTopicPattern(rule.match);
     if (typeof pattern === "string") continue;
     const template = parseTopicTemplate(rule.topic, pattern);
@@ -112,7 +115,14 @@ export function toTopicRules(profile: TopicsTable): TopicRuleSettings {
       const topic = rule.topic === undefined ? undefined : parseTopicTemplate(rule.topic, match);
       if (typeof topic === "string") throw new Error(`cannot use topic: ${topic}`);
       const { action, qos_max: qosMax, retain } = rule;
-      return { name: ruleName(rule.name, index), match, topic, action, qosMax: qosMax as Qos | undefined, retain };
+      return {
+        name: ruleName(rule.name, index),
+        match,
+        topic,
+        action,
+        qosMax: qosMax as Qos | undefined,
+        retain,
+      };
     }),
   };
 }

@@ -1,7 +1,7 @@
 // A connection to a broker for either agent: MQTT.js for the session, our transports below it, and reconnects with
 // jittered exponential back-off. Each end of a connection or attempt is reported once, explained.
-// Refuses: a will (nothing may be announced that did not come from a publisher), topic aliases, unverified TLS,
-// QoS 0 messages while offline (they would wait in memory without a limit).
+// Refuses: topic aliases, unverified TLS, QoS 0 messages while offline (they would wait in memory without a limit), a
+// will that the configuration does not ask for (nothing is announced that neither a publisher nor the operator wanted).
 
 import type { Duplex } from "node:stream";
 import { disable as disableDebug } from "debug";
@@ -44,6 +44,10 @@ export type BrokerConnectionOptions = {
   readonly reconnectMaxMs: number;
   /** 0 (included) to 1 (excluded). */
   readonly random: () => number;
+  /** What the broker publishes when the connection ends without a goodbye. */
+  readonly will?: BrokerWill | undefined;
+  /** Asked before each attempt; true: the wait before the next one begins with the shortest again. */
+  readonly resetsBackoff?: () => boolean;
   /** Puts something between the socket and MQTT.js: the ingress tap. */
   readonly wrap?: (socket: Duplex) => Duplex;
   /** The broker has taken us; subscribe now. Comes once a connection. */
@@ -62,6 +66,13 @@ export type Login = {
   readonly path?: string | undefined;
   /** MQTT 5 only: enhanced authentication [MQTT5 4.12]. */
   readonly authentication?: { readonly method: string; readonly data: Revealable<string> } | undefined;
+};
+
+export type BrokerWill = {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
 };
 
 /** What the broker said when it took us [MQTT5 3.2.2.3]; what it didn't say has MQTT's default. */
@@ -98,6 +109,7 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
     cause = attempt;
     // MQTT.js reads this period when the attempt fails, so every attempt sets the wait that follows it. Its own
     // reconnecting is kept, because only that sends unacknowledged QoS 1 and 2 messages again.
+    if (options.resetsBackoff?.() === true) backoff.reset();
     client.options.reconnectPeriod = backoff.next();
     const notePhase = (phase: ConnectionPhase) => {
       attempt.phase = phase;
@@ -182,7 +194,7 @@ function newCause(): { -readonly [Key in keyof FaultCause]: FaultCause[Key] } {
 }
 
 function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
-  const { version, sessionExpirySeconds, receiveMaximum } = options;
+  const { version, sessionExpirySeconds, receiveMaximum, will } = options;
   const properties = {
     ...(sessionExpirySeconds === undefined ? {} : { sessionExpiryInterval: sessionExpirySeconds }),
     ...(receiveMaximum === undefined ? {} : { receiveMaximum }),
@@ -194,6 +206,7 @@ function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
     keepalive: options.keepaliveSeconds,
     connectTimeout: options.connectTimeoutSeconds * 1000,
     ...(version === 5 ? { properties } : {}),
+    ...(will === undefined ? {} : { will }),
     reconnectPeriod: options.reconnectMinMs,
     // A broker that refuses today (unavailable, password being changed) may accept tomorrow: nobody is there at night.
     reconnectOnConnackError: true,

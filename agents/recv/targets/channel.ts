@@ -21,6 +21,9 @@ const AHEAD_MESSAGES_MAX = 4096;
 /** Before a session is replaced, what is under way may be acknowledged for this long; the rest goes again, marked. */
 const DRAIN_MS = 10_000;
 
+/** A login that may end; from `renewAtMs` of the wall clock on, the session is replaced by one with a new login. */
+export type ChannelLogin = Login & { readonly renewAtMs?: number | undefined };
+
 export type ChannelOptions = {
   /** For sentences: "target hq". */
   readonly label: string;
@@ -29,7 +32,7 @@ export type ChannelOptions = {
   /** Asked before each attempt. */
   readonly tls: () => TlsSettings | undefined;
   /** Asked before each attempt; the user and password of the session when absent. */
-  readonly login?: (() => Login) | undefined;
+  readonly login?: (() => ChannelLogin) | undefined;
   readonly will?: BrokerWill | undefined;
   readonly inflightMax: number;
   /** Payload and topic bytes of QoS 1 and 2 that may be unacknowledged; undefined = no limit. */
@@ -38,6 +41,8 @@ export type ChannelOptions = {
 };
 
 export type ChannelRim = {
+  /** The wall clock. */
+  clock(): number;
   /** A clock that only runs forward. */
   steady(): number;
   random(): number;
@@ -56,24 +61,25 @@ type Waiting = { readonly message: Message; readonly onSettled: (outcome: Egress
 export class Channel {
   readonly #options: ChannelOptions;
   readonly #rim: ChannelRim;
-  readonly #events: ChannelEvents;
   readonly #tap;
   readonly #client;
   readonly #rate: PublishRate | undefined;
   #waiting: Waiting[] = [];
   #inflightBytes = 0;
   #drainSinceMs: number | undefined;
+  #renewAtMs = Number.POSITIVE_INFINITY;
   #session: BrokerSession | undefined;
   #state: TargetState = "connecting";
   #problem: string | undefined;
   #connections = 0;
+  /** The goodbye of a session that is replaced has been said. */
+  #isGoing = false;
   /** Called when nothing is unsettled: close() waits for it. */
   #finish = () => {};
 
   constructor(options: ChannelOptions, rim: ChannelRim, events: ChannelEvents) {
     this.#options = options;
     this.#rim = rim;
-    this.#events = events;
     this.#rate = options.rate && new PublishRate(options.rate);
     const { session, clientId, label, will } = options;
     const version = session.mqttVersion === "5" ? 5 : 4;
@@ -91,7 +97,11 @@ export class Channel {
       proxy: session.proxy,
       version,
       clientId,
-      login: options.login ?? (() => ({ username: session.username, password: session.password })),
+      login: () => {
+        const login = options.login?.() ?? { username: session.username, password: session.password };
+        this.#renewAtMs = login.renewAtMs ?? Number.POSITIVE_INFINITY;
+        return login;
+      },
       cleanStart: true,
       sessionExpirySeconds: undefined,
       receiveMaximum: undefined,
@@ -109,14 +119,19 @@ export class Channel {
         this.#problem = undefined;
         this.#connections++;
         this.#drainSinceMs = undefined;
+        this.#isGoing = false;
         events.online(granted);
         this.#tap.open(granted);
       },
+      onRenewing: () => {
+        this.#drainSinceMs = undefined;
+        this.#isGoing = false;
+      },
       onOffline: (fault, retryMs) => {
-        this.#session = undefined;
         this.#state = "down";
         this.#problem = fault.sentence;
         this.#drainSinceMs = undefined;
+        this.#isGoing = false;
         events.offline(fault, retryMs);
       },
     });
@@ -140,7 +155,7 @@ export class Channel {
     return this.#connections;
   }
 
-  /** What the broker said when it took us; undefined while not connected. */
+  /** What the broker said when it last took us; undefined before it did. */
   get session(): BrokerSession | undefined {
     return this.#session;
   }
@@ -169,9 +184,10 @@ export class Channel {
   tick(steadyMs: number): void {
     this.#rate?.tick(steadyMs);
     if (this.#waiting.length > 0) this.#release();
+    if (this.#rim.clock() >= this.#renewAtMs) this.renew();
     if (this.#drainSinceMs === undefined) return;
-    if (this.#tap.sentCount > 0 && steadyMs - this.#drainSinceMs < DRAIN_MS) return;
-    this.#drainSinceMs = undefined;
+    if (this.#isGoing || (this.#tap.sentCount > 0 && steadyMs - this.#drainSinceMs < DRAIN_MS)) return;
+    this.#isGoing = true;
     this.#client.renew();
   }
 

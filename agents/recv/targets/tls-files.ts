@@ -2,11 +2,7 @@
 // restart, and watched for their end. A change that is not usable (half written, a key of another pair) leaves what was
 // there in force and says so; it is tried again when the files change further.
 import { statSync } from "node:fs";
-import {
-  checkExpiry,
-  checkPrivateKey,
-  readCertificates,
-} from "../../../shared/config/certificate-file.ts";
+import { checkExpiry, checkPrivateKey, readCertificates } from "../../../shared/config/certificate-file.ts";
 import { readSecretFile } from "../../../shared/config/secret-file.ts";
 import type { TlsConfig } from "../../../shared/config/tls.ts";
 
@@ -110,9 +106,7 @@ function readEnd({ certFile }: TlsConfig): number | undefined {
 
 /** Changes when one of the files does; a symbolic link is followed, as secret managers swap them. */
 function stampFiles({ caFile, certFile, keyFile }: TlsConfig): string {
-  return [caFile, certFile, keyFile]
-    .map((file) => (file === undefined ? "" : stampFile(file)))
-    .join(" ");
+  return [caFile, certFile, keyFile].map((file) => (file === undefined ? "" : stampFile(file))).join(" ");
 }
 
 function stampFile(file: string): string {
