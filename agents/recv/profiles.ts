@@ -9,14 +9,7 @@ import { Review } from "../../shared/config/review.ts";
 import { quoteText } from "../../shared/config/show-value.ts";
 import { readToml } from "../../shared/config/toml.ts";
 import { validate } from "../../shared/config/validate.ts";
-import {
-  type Claim,
-  claimsOf,
-  loadProfile,
-  profileSchema,
-  type TargetProfile,
-  toProfile,
-} from "./profile.ts";
+import { type Claim, claimsOf, profileSchema, readProfile, type TargetProfile } from "./profile.ts";
 
 const PROFILES_MAX = 64;
 const ALLOWED = `must be a directory with 1 to ${PROFILES_MAX} profiles, files whose names end with .toml`;
@@ -41,10 +34,10 @@ export function loadProfiles(review: Review, directory: string, shown: string): 
     }
     const { value, partial, faults: found } = validate(profileSchema, parsed.document);
     const own = new Review(parsed.document, review.environment, review.nowMs);
-    const material = loadProfile(own, partial);
+    const { toTarget } = readProfile(own, partial, value);
     requireUnclaimed(own, claimsOf(own, partial), claimed);
     faults.push(...found, ...own.faults);
-    if (value !== undefined && own.faults.length === 0) profiles.push(toProfile(own, value, material));
+    if (toTarget !== undefined && found.length === 0 && own.faults.length === 0) profiles.push(toTarget());
   }
   return { profiles, files, faults };
 }

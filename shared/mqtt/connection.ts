@@ -3,7 +3,7 @@
 // Refuses: topic aliases, unverified TLS, QoS 0 messages while offline (they would wait in memory without a limit), a
 // will that the configuration does not ask for (nothing is announced that neither a publisher nor the operator wanted).
 
-import type { Duplex } from "node:stream";
+import { Duplex } from "node:stream";
 import { disable as disableDebug } from "debug";
 import { type IClientOptions, type IConnackPacket, MqttClient, type Packet, Store } from "mqtt";
 import type { Revealable } from "../revealable.ts";
@@ -64,6 +64,8 @@ export type Login = {
   readonly password: Revealable<string> | undefined;
   /** Of the WebSocket, in place of the address's, where that holds a signature. */
   readonly path?: string | undefined;
+  /** Why there is no login now, in words: the attempt fails with them. */
+  readonly problem?: string | undefined;
   /** MQTT 5 only: enhanced authentication [MQTT5 4.12]. */
   readonly authentication?: { readonly method: string; readonly data: Revealable<string> } | undefined;
 };
@@ -118,7 +120,10 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
     setLogin(client.options, login);
     const address = login.path === undefined ? options.address : { ...options.address, path: login.path };
     tls = options.tls();
-    const socket = openTransport(address, tls, notePhase, options.proxy);
+    const socket =
+      login.problem === undefined
+        ? openTransport(address, tls, notePhase, options.proxy)
+        : new Duplex().destroy(Object.assign(new Error(login.problem), { code: "ERR_LOGIN" }));
     const stream = options.wrap === undefined ? socket : options.wrap(socket);
     // MQTT.js holds the callback of a QoS 0 message until "drain", which a dead stream never has: it would never come.
     stream.once("close", () => stream.emit("drain"));

@@ -35,6 +35,7 @@ export function explainFault(context: FaultContext, cause: FaultCause): Connecti
 type Sentence = (context: FaultContext, cause: FaultCause) => string;
 
 const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
+  "no-login": (_, { error }) => error?.message ?? "there is no login",
   "proxy-unreachable": ({ proxy }, cause) =>
     `the proxy ${proxy} cannot be reached (${showCode(cause) ?? "closed"}); check proxy.url, and that it runs`,
   "proxy-auth": ({ proxy }, { error }) =>

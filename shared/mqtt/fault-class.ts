@@ -5,6 +5,7 @@
 import type { ConnectionPhase } from "./transport.ts";
 
 export type FaultId =
+  | "no-login"
   | "proxy-unreachable"
   | "proxy-auth"
   | "proxy-refused"
@@ -48,6 +49,7 @@ export type FaultCause = {
 };
 
 const ERROR_CODES: Readonly<Record<string, FaultId>> = {
+  ERR_LOGIN: "no-login",
   ERR_PROXY_AUTH: "proxy-auth",
   ERR_PROXY_REFUSED: "proxy-refused",
   ERR_PROXY_PROTOCOL: "proxy-protocol",

@@ -57,6 +57,8 @@ export type TargetRim = {
 export type Dialect = {
   /** The last word on a message that has its topic, QoS and retain flag: the vendor's limits and formats. */
   judge?(message: Message, original: Message): Judgement;
+  /** To be called every few milliseconds. */
+  tick?(): void;
   /** Asked before each attempt of a connection; the user and password of the profile when absent. */
   login?(clientId: string): ChannelLogin;
 };
@@ -190,6 +192,7 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
     },
     tick: (steadyMs) => {
       tlsFiles?.tick(steadyMs, rim.clock());
+      dialect.tick?.();
       channels.tick(steadyMs);
       beacon?.tick(steadyMs);
     },
