@@ -18,7 +18,9 @@ import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
 import { runDeadLetters } from "./dead-letters-command.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
+import { profileTypes, writeProfile } from "./init-command.ts";
 import { prepareInspect } from "./inspect-command.ts";
+import { formatPolicies } from "./policy-command.ts";
 import { RecvAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
 import { formatRecvStatus } from "./status-text.ts";
@@ -35,6 +37,24 @@ const TABLE: CommandTable = {
       name: "check",
       summary: "Read the configuration and every file it names, and tell all faults",
       options: [CONFIG_OPTION],
+    },
+    {
+      name: "init",
+      summary: "Print a commented profile of a type of target, to be filled in and put into targets.d",
+      options: [
+        {
+          name: "type",
+          value: "TYPE",
+          summary: `One of ${profileTypes().join(", ")}`,
+          required: true,
+          positional: true,
+        },
+      ],
+    },
+    {
+      name: "policy",
+      summary: "Print what the cloud or broker of each target has to allow, and no more",
+      options: [CONFIG_OPTION, { name: "target", value: "NAME", summary: "Only that of this target" }],
     },
     KEYGEN_COMMAND,
     {
@@ -153,6 +173,7 @@ async function main(): Promise<ExitStatus> {
     print(result.stdout);
     return result.status;
   }
+  if (line.name === "init") return init(line.values.type ?? "");
   if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadRecvConfig(line.values.config ?? "", process.env, {
@@ -164,6 +185,7 @@ async function main(): Promise<ExitStatus> {
   }
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   if (line.name === "check") return check(loaded.config);
+  if (line.name === "policy") return showPolicies(loaded.config, line.values);
   if (line.name === "gaps") return showGaps(loaded.config, line.values);
   if (line.name === "dead-letters") return handleDeadLetters(loaded.config, line.values);
   return showStatus(loaded.config, line.values);
@@ -174,6 +196,23 @@ function check(config: RecvConfig): ExitStatus {
   return print(
     `configuration is fine: link ${link.id}, ${describeSealing(config)}, ${count(link.paths.length, "path")}, ${count(profiles.length, "target")}\n`,
   );
+}
+
+function init(type: string): ExitStatus {
+  const text = writeProfile(type);
+  if (text !== undefined) return print(text);
+  process.stderr.write(
+    `tidegate-recv init: there is no type ${JSON.stringify(type)}, must be one of ${profileTypes().join(", ")}\n`,
+  );
+  return EXIT.usage;
+}
+
+function showPolicies({ profiles }: RecvConfig, { target }: CommandValues): ExitStatus {
+  const chosen = profiles.filter(({ name }) => target === undefined || name === target);
+  if (chosen.length > 0) return print(formatPolicies(chosen));
+  const names = profiles.map(({ name }) => name).join(", ");
+  process.stderr.write(`tidegate-recv policy: there is no target ${JSON.stringify(target)}, only ${names}\n`);
+  return EXIT.usage;
 }
 
 function showGaps(config: RecvConfig, values: CommandValues): ExitStatus {

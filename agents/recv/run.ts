@@ -19,7 +19,7 @@ import { adoptSpool } from "./spool-salvage.ts";
 import { makeStatus, type RecvFigures } from "./status.ts";
 import { makeStatusDocument } from "./status-document.ts";
 import { LETTERS_MARK, TargetDesk } from "./target-desk.ts";
-import { startMqttTarget } from "./targets/mqtt.ts";
+import { startTarget } from "./targets/start.ts";
 
 const TICK_MS = 20;
 const SAVE_MS = 200;
@@ -104,7 +104,7 @@ export class RecvAgent {
       linkState: () => this.#core.health.state,
       describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
     };
-    const targets = config.profiles.map((profile) => startMqttTarget(profile, targetRim));
+    const targets = config.profiles.map((profile) => startTarget(profile, targetRim));
     const accepted = () => this.#core.kept;
     const runnerRim = { clock: () => rim.clock(), later: (work: () => void) => setImmediate(work) };
     this.#deadLetters = this.#openDeadLetters();
