@@ -97,11 +97,11 @@ export class DeadLetters {
 
   /** Forgets letters; those that are not there are no fault. Throws what the disk says. */
   remove(ids: readonly number[]): void {
-    const before = this.#log.countMessages(0, 0);
+    const there = [...new Set(ids)].filter((id) => this.#log.read(id - 1, 1)[0]?.id === id);
     this.#log.write(() => {
-      for (const id of ids) this.#log.deleteBetween(id, id);
+      for (const id of there) this.#log.deleteBetween(id, id);
     });
-    this.#count += this.#log.countMessages(0, 0) - before;
+    this.#count -= there.length;
   }
 
   /** Forgets all letters after this one. Throws what the disk says. */
@@ -134,9 +134,17 @@ function decodeRow({ id, timeMs, clockDifferenceMs, content, intact }: ReadRow):
   const end = LENGTH_BYTES + bytes.readUInt32BE();
   const frame = decodeContent(bytes.subarray(end), 1)?.[0];
   if (frame?.type !== "message") return undefined;
-  const note = JSON.parse(bytes.toString("utf8", LENGTH_BYTES, end)) as Pick<
-    DeadLetter,
-    "target" | "reason" | "detail"
-  >;
-  return { id, ...note, atMs: timeMs, clockDifferenceMs, message: frame.message };
+  const note = readNote(bytes.toString("utf8", LENGTH_BYTES, end));
+  return note && { id, ...note, atMs: timeMs, clockDifferenceMs, message: frame.message };
+}
+
+function readNote(text: string): Pick<DeadLetter, "target" | "reason" | "detail"> | undefined {
+  try {
+    const { target, reason, detail } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof target !== "string" || typeof reason !== "string" || typeof detail !== "string")
+      return undefined;
+    return { target, reason, detail };
+  } catch {
+    return undefined;
+  }
 }
