@@ -95,19 +95,23 @@ export class DeadLetters {
     return row?.id === id ? decodeRow(row) : undefined;
   }
 
-  /** Forgets letters; those that are not there are no fault. Throws what the disk says. */
+  /**
+   * Forgets letters, so that no power cut brings them back to be sent twice; those that are not there are no fault.
+   * Throws what the disk says.
+   */
   remove(ids: readonly number[]): void {
     const there = [...new Set(ids)].filter((id) => this.#log.read(id - 1, 1)[0]?.id === id);
-    this.#log.write(() => {
+    if (there.length === 0) return;
+    this.#log.writeDurably(() => {
       for (const id of there) this.#log.deleteBetween(id, id);
     });
     this.#count -= there.length;
   }
 
-  /** Forgets all letters after this one. Throws what the disk says. */
+  /** Forgets all letters after this one, as remove() does. Throws what the disk says. */
   removeAfter(id: number): void {
     if (this.#log.lastId <= id) return;
-    this.#log.write(() => this.#log.deleteBetween(id + 1, this.#log.lastId));
+    this.#log.writeDurably(() => this.#log.deleteBetween(id + 1, this.#log.lastId));
     this.#count = this.#log.countMessages(0, 0);
   }
 
