@@ -135,7 +135,7 @@ export function makePlan(seed: number, random: Random, safetyMs: number): Plan {
       patienceMs: random.magnitude(100, 3000),
       assemblyBytesMax: random.pick([messageBytesMax + 60_000, 1_000_000]),
       holdBytesMax: random.pick([messageBytesMax + 20_000, 1_000_000]),
-      spoolBytesMax: random.pick([messageBytesMax + 20_000, 10_000_000, 10_000_000]),
+      spoolBytesMax: random.pick([messageBytesMax + 2_000, messageBytesMax + 20_000, 10_000_000]),
       lettersBytesMax: random.pick([messageBytesMax + 1000, 10_000_000]),
       spoolAgeMs: random.chance(0.1) ? random.between(3, 15) * 1000 : 0,
       degradedAfterMs: 2500,
