@@ -125,8 +125,10 @@ export class Session {
       case "auth": {
         const renewed = this.server.rules.auth?.(packet, this) ?? { reason: "unexpected AUTH", code: 0x82 };
         if ("reason" in renewed) return this.close(renewed);
-        this.expireAt(renewed.expiresAtMs, { reason: "token expired", code: 0x87 });
-        return this.send({ cmd: "auth", reasonCode: 0, properties: packet.properties ?? {} });
+        this.expireAt(renewed.expiresAtMs, renewed.expiry);
+        const { authenticationMethod } = packet.properties ?? {};
+        const properties = authenticationMethod === undefined ? {} : { authenticationMethod };
+        return this.send({ cmd: "auth", reasonCode: 0, properties });
       }
       default:
         return packet.cmd === "puback"
@@ -214,9 +216,10 @@ export class Session {
       }
       if (verdict.act === "take") rules.taken?.({ ...packet, topic: topic ?? "" }, this);
     };
+    const afterMs = faults.acknowledgeAfterMs + (verdict.act === "take" ? (verdict.afterMs ?? 0) : 0);
     if (packet.qos === 1) this.#inflight.set(packet.messageId ?? 0, raw.length);
     if (faults.holdAcknowledgements) faults.held.push(finish);
-    else if (faults.acknowledgeAfterMs > 0) setTimeout(finish, faults.acknowledgeAfterMs);
+    else if (afterMs > 0) setTimeout(finish, afterMs);
     else finish();
   }
 
