@@ -159,6 +159,20 @@ describe("IotHubFake at the door", () => {
     expect(await again.connect(GOOD)).toBe(5);
   });
 
+  test("severs what has a token, and nothing else, when a test says that tokens have expired", async () => {
+    await using fake = await start();
+    using client = await openSession(fake);
+    using other = await open(fake, certificates.client);
+    expect(
+      await other.connect({ clientId: "client", username: `${HUB}/client/?api-version=2021-04-12` }),
+    ).toBe(0);
+    fake.expireCredentials();
+    expect(await client.farewell()).toBe("closed");
+    await other.settle();
+    expect(other.closed).toBe(false);
+    using _again = await openSession(fake);
+  });
+
   test("takes so many connections a second", async () => {
     await using fake = await start({ quotas: { connectsPerSecond: 2 } });
     using _first = await openSession(fake);

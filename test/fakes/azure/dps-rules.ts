@@ -104,10 +104,10 @@ export class DpsRules implements VendorRules {
       : { act: "close", reason: "not a request" };
   }
 
-  taken(packet: IPublishPacket, session: Session): void {
+  acknowledged(packet: IPublishPacket, session: Session): void {
     const [, requestId = ""] = REGISTER.exec(packet.topic) ?? POLL.exec(packet.topic) ?? [];
     const [status, body, retry] = this.#answer(packet, session.name);
-    if (session.notes.get("listens") !== true || session.ended) return;
+    if (session.notes.get("listens") !== true) return;
     this.#packetId = (this.#packetId % 65_535) + 1;
     session.send({
       cmd: "publish",

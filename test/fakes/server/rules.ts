@@ -59,6 +59,8 @@ export type VendorRules = {
   readonly topicAliasMax: number;
   /** When an admitted session's connection has ended, for whatever reason but a newer one. */
   left?(session: Session): void;
-  /** After a message has been taken and acknowledged. */
+  /** As soon as a message has been taken. */
   taken?(packet: IPublishPacket, session: Session): void;
+  /** After the acknowledgement has been sent, to who is still there. */
+  acknowledged?(packet: IPublishPacket, session: Session): void;
 };

@@ -5,10 +5,10 @@ import { DpsRegistration, dpsUsername } from "../../../agents/recv/targets/azure
 import { decodeSasKey, deriveDeviceKey } from "../../../agents/recv/targets/azure/sas.ts";
 import type { Assignment } from "../../fakes/azure/dps-rules.ts";
 import { DpsFake } from "../../fakes/azure-dps.ts";
-import { runSdk } from "../../fakes/run-sdk.ts";
 import { createCertificateSet } from "../../support/certificates.ts";
 import { requireTools } from "../../support/requirements.ts";
 import { Workspace } from "../../support/workspace.ts";
+import { type DpsPlan, type DpsReport, runDpsSdk } from "./azure-sdk.ts";
 
 const workspace = new Workspace("dps-sdk");
 const certificates = await createCertificateSet(workspace.directory);
@@ -18,8 +18,6 @@ const SCOPE = "0ne00ABCDEF";
 const GROUP_KEY = "Z3JvdXAga2V5";
 const ASSIGNED = { hub: "contoso.azure-devices.net", deviceId: "plant-7" };
 const KEY = deriveDeviceKey(decodeSasKey(GROUP_KEY) ?? Buffer.alloc(0), "plant-7").toString("base64");
-
-type Report = { assignedHub?: string; deviceId?: string; status?: string; error?: string; message?: string };
 
 async function start(assignment: Assignment = ASSIGNED): Promise<DpsFake> {
   const { server, caFile } = certificates;
@@ -34,9 +32,8 @@ async function start(assignment: Assignment = ASSIGNED): Promise<DpsFake> {
   return fake;
 }
 
-function drive(fake: DpsFake, plan: object): Promise<Report> {
-  const shared = { idScope: SCOPE, port: fake.mqttPort, registrationId: "plant-7" };
-  return runSdk<Report>("azure-dps", { ...shared, ...plan }, certificates.caFile);
+function drive(fake: DpsFake, plan: DpsPlan): Promise<DpsReport> {
+  return runDpsSdk(fake, { idScope: SCOPE, caFile: certificates.caFile, registrationId: "plant-7", ...plan });
 }
 
 requireTools(["node", "cloud sdks"])("azure-iot-provisioning-device and DpsFake", () => {

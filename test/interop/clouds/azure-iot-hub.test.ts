@@ -9,10 +9,10 @@ import {
   moduleResource,
 } from "../../../agents/recv/targets/azure/sas.ts";
 import { IotHubFake, type IotHubOptions } from "../../fakes/azure-iot-hub.ts";
-import { runSdk } from "../../fakes/run-sdk.ts";
 import { createCertificateSet } from "../../support/certificates.ts";
 import { requireTools } from "../../support/requirements.ts";
 import { Workspace } from "../../support/workspace.ts";
+import { type HubPlan, type HubReport, runHubSdk } from "./azure-sdk.ts";
 
 const workspace = new Workspace("hub-sdk");
 const certificates = await createCertificateSet(workspace.directory);
@@ -21,32 +21,14 @@ afterAll(() => workspace.remove());
 const HUB = "contoso.azure-devices.net";
 const KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-type SdkMessage = {
-  readonly body?: string;
-  readonly size?: number;
-  readonly system?: Readonly<Record<string, string>>;
-  readonly properties?: readonly (readonly [string, string])[];
-};
-type Plan = {
-  readonly deviceId: string;
-  readonly moduleId?: string;
-  readonly key?: string;
-  readonly certFile?: string;
-  readonly keyFile?: string;
-  readonly webSocket?: boolean;
-  readonly messages?: readonly SdkMessage[];
-};
-type Report = { readonly opened: string; readonly sent: readonly string[]; readonly reason?: string };
-
 function start(options: Partial<IotHubOptions> = {}): Promise<IotHubFake> {
   const devices = { MyDevice01: { keys: [KEY], modules: { mod1: [KEY] } }, client: { authority: true } };
   const { server, caFile } = certificates;
   return IotHubFake.start({ certificate: server, clientCaFile: caFile, hub: HUB, devices, ...options });
 }
 
-function drive(fake: IotHubFake, plan: Plan): Promise<Report> {
-  const port = plan.webSocket === true ? fake.httpsPort : fake.mqttPort;
-  return runSdk<Report>("azure-device", { hub: HUB, caFile: certificates.caFile, port, ...plan });
+function drive(fake: IotHubFake, plan: HubPlan): Promise<HubReport> {
+  return runHubSdk(fake, { hub: HUB, caFile: certificates.caFile, ...plan });
 }
 
 const DEVICE = { deviceId: "MyDevice01", key: KEY };
@@ -55,7 +37,7 @@ const HELLO = { body: "hello" };
 requireTools(["node", "cloud sdks"])("azure-iot-device and IotHubFake", () => {
   test("the SDK connects and sends as a device and as a module, over TLS and over WebSocket, and by certificate", async () => {
     await using fake = await start();
-    const plans: Plan[] = [
+    const plans: HubPlan[] = [
       DEVICE,
       { ...DEVICE, moduleId: "mod1" },
       { ...DEVICE, webSocket: true },
@@ -187,6 +169,9 @@ requireTools(["node", "cloud sdks"])("azure-iot-device and IotHubFake", () => {
   test("the SDK's PUBLISH is QoS 1 without retain", async () => {
     await using fake = await start();
     await drive(fake, { ...DEVICE, messages: [HELLO] });
+    const capture = fake.records.capture();
+    expect(JSON.parse(JSON.stringify(capture))).toEqual(capture);
+    expect(capture.map(({ command }) => command)).toEqual(["connect", "publish", "disconnect", "close"]);
     expect(fake.records.taken.map(({ fields }) => fields)).toEqual([
       { topic: "devices/MyDevice01/messages/events/", payload: "hello", qos: 1, retain: false, dup: false },
     ]);
