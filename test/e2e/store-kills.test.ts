@@ -148,8 +148,21 @@ class Theatre {
     return `TIDEGATE_SEED=${SEED}: ${figures}; missing ${missing.length}: ${missing.slice(0, 20)}\n${this.send.tail()}\n${this.recv.tail()}`;
   }
 
+  /** What both sides say, for a person who has to find out. */
+  async #readBooks(): Promise<string> {
+    const [send, recv] = await Promise.all([
+      this.send.readStatus<SendStatus>().catch(String),
+      this.recv.readStatus<RecvStatus>().catch(String),
+    ]);
+    return JSON.stringify({ send, recv }, undefined, 1);
+  }
+
   /** No deadline but standstill: a broker that writes on every change is slow, on a busy machine slower still. */
-  async #waitWhileMoving(what: string, probe: () => boolean | Promise<boolean>, pauseMs = 10): Promise<void> {
+  async #waitWhileMoving(
+    what: string,
+    probe: (stillMs: number) => boolean | Promise<boolean>,
+    pauseMs = 10,
+  ): Promise<void> {
     let moved = "";
     let movedMs = performance.now();
     while (!(await probe(performance.now() - movedMs))) {
@@ -157,7 +170,7 @@ class Theatre {
       if (now !== moved) movedMs = performance.now();
       moved = now;
       if (performance.now() - movedMs > STILL_MS)
-        throw new Error(`nothing moves, in vain for ${what}\n${this.explain()}`);
+        throw new Error(`nothing moves, in vain for ${what}\n${this.explain()}\n${await this.#readBooks()}`);
       await Bun.sleep(pauseMs);
     }
   }
