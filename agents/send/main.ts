@@ -92,14 +92,15 @@ function reloadKeys(file: string, running: SendConfig, agent: SendAgent, log: Lo
 async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "send", level: config.log.level, file: config.log.file });
   log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-send starts");
+  const clock = createAnchoredClock(
+    Date.now,
+    () => performance.now(),
+    (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
+  );
   try {
     const agent = await SendAgent.start(config, {
       log,
-      clock: createAnchoredClock(
-        Date.now,
-        () => performance.now(),
-        (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
-      ),
+      clock,
       steady: () => performance.now(),
       random: Math.random,
       random64: () => randomBytes(8).readBigUInt64BE(),
@@ -110,7 +111,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
         ...config.admin.address,
         token: config.admin.token?.reveal(),
         metrics: createMetrics(agent.figures),
-        status: () => makeStatus(agent.figures(), Date.now()),
+        status: () => makeStatus(agent.figures(), clock()),
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
