@@ -183,6 +183,10 @@ export class Client implements HubClient, SessionClient, ClientPackets {
       { source: config.name, clientId, user, version, present },
       `client ${quote(clientId)} is connected`,
     );
+    if (answer.length > this.#packetBytesMax) {
+      this.onFlaw({ code: REASON.packetTooLarge, why: "it takes no packet as large as CONNACK" });
+      return "stop";
+    }
     const welcome = () => {
       if (this.#state !== "open") return;
       this.#send(answer);
