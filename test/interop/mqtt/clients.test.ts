@@ -141,7 +141,7 @@ requireTools(["mosquitto", "mosquitto_pub", "/usr/bin/python3", PAHO, "javac", "
         const transport = way.startsWith("ws") ? "websockets" : "tcp";
         const ca = way === "tls" || way === "wss" ? [caFile] : [];
         const args = ["localhost", String(ports[way]), version, transport, topic, String(COUNT), ...ca];
-        await run("/usr/bin/python3", [here("paho.py"), ...args]);
+        await run("/usr/bin/python3", [here("paho-publisher.py"), ...args]);
         await expectAll(topic);
       },
     );
