@@ -52,7 +52,9 @@ export class CertificateAuthority {
   async revoke(file: string, certFiles: readonly string[]): Promise<void> {
     const entries = certFiles.map((certFile) => {
       const { serialNumber } = new x509.X509Certificate(readFileSync(certFile, "utf8"));
-      return { serialNumber, revocationDate: new Date(Date.now() - DAY_MS) };
+      // Without a reason the generator writes an empty list of extensions, which TLS libraries refuse.
+      const reason = x509.X509CrlReason.keyCompromise;
+      return { serialNumber, revocationDate: new Date(Date.now() - DAY_MS), reason };
     });
     const list = await x509.X509CrlGenerator.create({
       issuer: this.certificate.subject,
@@ -62,7 +64,7 @@ export class CertificateAuthority {
       signingKey: this.keys.privateKey,
       signingAlgorithm: ALGORITHM,
     });
-    writeFileSync(file, `${list.toString("pem")}\n`);
+    writeFileSync(file, `${x509.PemConverter.encode(list.rawData, "X509 CRL")}\n`);
   }
 
   /** Signs a certificate for NAME and writes NAME.pem and NAME.key. */

@@ -48,6 +48,7 @@ export class Client implements HubClient, SessionClient, ClientPackets {
   #askedExpirySeconds = 0;
   #acks: number[] = [];
   #isTold = false;
+  #isResumed = false;
   readonly #restCauses = new Set<string>();
 
   constructor(hub: Hub, wire: Wire) {
@@ -165,6 +166,7 @@ export class Client implements HubClient, SessionClient, ClientPackets {
     this.#askedExpirySeconds = expirySeconds;
     const { session, present, notes } = this.#hub.book.open(connect, clientId, expirySeconds, this);
     this.#session = session;
+    this.#isResumed = present;
     this.#user = user;
     this.#state = "open";
     this.#publisher = new Publisher(this.#hub, this, session, version, permit);
@@ -259,7 +261,9 @@ export class Client implements HubClient, SessionClient, ClientPackets {
     const session = this.#session as Session;
     const state = session.idState(packetId);
     if (state === "taken") return breach(`PUBREL came before the PUBREC of packet identifier ${packetId}`);
-    if (state === undefined) this.acknowledge(ACK.pubcomp, packetId, REASON.packetIdentifierNotFound);
+    // In a session that goes on this is the PUBCOMP that the last connection has swallowed: all is well [MQTT5 3.7.2.1].
+    const unknown = this.#isResumed ? REASON.success : REASON.packetIdentifierNotFound;
+    if (state === undefined) this.acknowledge(ACK.pubcomp, packetId, unknown);
     else this.#hub.book.releaseId(session, packetId);
     return undefined;
   }
