@@ -2,6 +2,7 @@
 // anyone in by oversight: plain TCP beyond this host without its switch, nobody who can log in, certificates that nobody asks for.
 
 import type { X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
 import * as z from "zod";
 import { checkExpiry, checkPrivateKey, readCertificates } from "../../shared/config/certificate-file.ts";
 import { readBoundedFile } from "../../shared/config/config-file.ts";
@@ -287,7 +288,13 @@ export function readCrl(file: string): { readonly pem: string } | { readonly pro
   const read = readBoundedFile(file, CRL_BYTES_MAX);
   if (!read.ok) return { problem: `${file} ${read.problem}` };
   const pem = new TextDecoder().decode(read.bytes);
-  return CRL_BLOCK.test(pem) ? { pem } : { problem: `${file} holds no revocation list` };
+  if (!CRL_BLOCK.test(pem)) return { problem: `${file} holds no revocation list` };
+  try {
+    createSecureContext({ crl: pem });
+  } catch {
+    return { problem: `${file} has a revocation list that cannot be parsed` };
+  }
+  return { pem };
 }
 
 function readPem(
