@@ -3,6 +3,7 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { loadRecvConfig } from "../../../agents/recv/config.ts";
 import { loadSendConfig } from "../../../agents/send/config.ts";
+import { setPassword } from "../../../agents/send/passwd-command.ts";
 import { formatFault } from "../../../shared/config/fault.ts";
 import { encodeLinkKey } from "../../../shared/config/link-key.ts";
 import { CertificateAuthority } from "../../support/certificates.ts";
@@ -17,6 +18,14 @@ beforeAll(async () => {
   for (const name of ["plant-7", "plant-7-aws"]) await authority.issue(name, { usage: "client" });
 });
 afterAll(() => workspace.remove());
+
+test("loadSendConfig() takes examples/send-listen.toml", async () => {
+  const authority = await CertificateAuthority.create(workspace.directory, "hq-ca");
+  await authority.issue("plant-7", { usage: "server" });
+  await setPassword({ file: workspace.path("users"), user: "bridge" }, "example");
+  const loaded = loadSendConfig(workspace.path("send-listen.toml"), {});
+  expect(loaded.ok ? [] : loaded.faults.map(formatFault)).toEqual([]);
+});
 
 test("loadSendConfig() takes examples/send.toml", () => {
   const loaded = loadSendConfig(workspace.path("send.toml"), {});
