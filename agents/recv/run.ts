@@ -98,6 +98,8 @@ export class RecvAgent {
     });
     const targetRim = {
       ...rim,
+      directory: config.spool.directory,
+      clockDifferenceMs: () => this.#core.health.clockDifferenceMs,
       linkState: () => this.#core.health.state,
       describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
     };

@@ -13,7 +13,7 @@ import {
 import { createEgressTap, type EgressOutcome } from "../../../shared/mqtt/egress-tap.ts";
 import type { ConnectionFault } from "../../../shared/mqtt/explain.ts";
 import type { TlsSettings } from "../../../shared/mqtt/transport.ts";
-import { PublishRate, type PublishRateSettings } from "./publish-rate.ts";
+import type { PublishRate } from "./publish-rate.ts";
 import type { TargetState } from "./target.ts";
 
 /** Messages of QoS 0 that may be published while an older one of QoS 1 or 2 waits for its acknowledgement. */
@@ -33,11 +33,14 @@ export type ChannelOptions = {
   readonly tls: () => TlsSettings | undefined;
   /** Asked before each attempt; the user and password of the session when absent. */
   readonly login?: (() => ChannelLogin) | undefined;
+  /** What to look at when the login is refused. */
+  readonly loginHint?: string | undefined;
   readonly will?: BrokerWill | undefined;
   readonly inflightMax: number;
   /** Payload and topic bytes of QoS 1 and 2 that may be unacknowledged; undefined = no limit. */
   readonly inflightBytesMax?: number | undefined;
-  readonly rate?: PublishRateSettings | undefined;
+  /** Of this channel alone, or one that several channels share. */
+  readonly rate?: PublishRate | undefined;
 };
 
 export type ChannelRim = {
@@ -80,7 +83,7 @@ export class Channel {
   constructor(options: ChannelOptions, rim: ChannelRim, events: ChannelEvents) {
     this.#options = options;
     this.#rim = rim;
-    this.#rate = options.rate && new PublishRate(options.rate);
+    this.#rate = options.rate;
     const { session, clientId, label, will } = options;
     const version = session.mqttVersion === "5" ? 5 : 4;
     this.#tap = createEgressTap({
@@ -102,6 +105,7 @@ export class Channel {
         this.#renewAtMs = login.renewAtMs ?? Number.POSITIVE_INFINITY;
         return login;
       },
+      loginHint: options.loginHint,
       cleanStart: true,
       sessionExpirySeconds: undefined,
       receiveMaximum: undefined,
