@@ -9,7 +9,22 @@ import type { Review } from "../../shared/config/review.ts";
 import { quoteText } from "../../shared/config/show-value.ts";
 import { typedTable } from "../../shared/config/table.ts";
 import type { Partially } from "../../shared/config/validate.ts";
-import { type AwsIotTarget, awsIotTable, awsUrl, loadAwsIot, toAwsIotTarget } from "./types/aws-iot.ts";
+import {
+  type AwsIotTable,
+  type AwsIotTarget,
+  awsIotTable,
+  awsUrl,
+  loadAwsIot,
+  toAwsIotTarget,
+} from "./types/aws-iot.ts";
+import {
+  type AzureEventGridTable,
+  type AzureEventGridTarget,
+  azureEventGridTable,
+  eventGridUrl,
+  loadAzureEventGrid,
+  toAzureEventGridTarget,
+} from "./types/azure-event-grid.ts";
 import {
   type AzureIotHubTable,
   type AzureIotHubTarget,
@@ -28,7 +43,7 @@ import {
 } from "./types/mqtt.ts";
 
 /** Grows by one type with each kind of target. */
-export type TargetProfile = MqttTarget | AwsIotTarget | AzureIotHubTarget;
+export type TargetProfile = MqttTarget | AwsIotTarget | AzureIotHubTarget | AzureEventGridTarget;
 
 export const profileSchema = typedTable([
   mqttTable,
@@ -36,6 +51,7 @@ export const profileSchema = typedTable([
   emqxCloudTable,
   awsIotTable,
   azureIotHubTable,
+  azureEventGridTable,
 ]);
 type ProfileTable = z.output<typeof profileSchema>;
 
@@ -70,9 +86,16 @@ export function readProfile(
       if (value?.type !== "azure-iot-hub") return { toTarget: undefined };
       return { toTarget: () => toAzureIotHubTarget(review, nameDefault, value, material) };
     }
-    default: {
+    case "azure-event-grid": {
+      const material = loadAzureEventGrid(review, profile);
+      if (value?.type !== "azure-event-grid") return { toTarget: undefined };
+      return { toTarget: () => toAzureEventGridTarget(review, nameDefault, value, material) };
+    }
+    case "mqtt":
+    case "hivemq-cloud":
+    case "emqx-cloud": {
       const material = loadMqtt(review, profile);
-      if (value === undefined || value.type === "aws-iot" || value.type === "azure-iot-hub")
+      if (value?.type !== "mqtt" && value?.type !== "hivemq-cloud" && value?.type !== "emqx-cloud")
         return { toTarget: undefined };
       return { toTarget: () => toMqttTarget(review, nameDefault, value, material) };
     }
@@ -93,7 +116,7 @@ type Seat = { readonly path: readonly string[]; readonly seat: string | undefine
 function seatsOf(profile: Partially<ProfileTable>): Seat[] {
   if (profile.type === undefined) return [];
   if (isIotHub(profile)) return [{ path: ["device_id"], seat: hubSeat(profile) }];
-  const url = "endpoint" in profile ? awsUrl(profile) : "url" in profile ? profile.url : undefined;
+  const url = urlOf(profile);
   const { client_id: clientId } = profile;
   // Each connection has a client id of its own.
   const count = profile.connections ?? 1;
@@ -102,6 +125,19 @@ function seatsOf(profile: Partially<ProfileTable>): Seat[] {
       ? [clientId]
       : Array.from({ length: count }, (_, index) => `${clientId}-${index + 1}`);
   return ids.map((id) => ({ path: ["client_id"], seat: describeSeat(url, id) }));
+}
+
+function urlOf(profile: Partially<Exclude<ProfileTable, AzureIotHubTable>>): string | undefined {
+  if (isEventGrid(profile)) return eventGridUrl(profile);
+  return isAwsIot(profile) ? awsUrl(profile) : profile.url;
+}
+
+function isAwsIot(profile: Partially<ProfileTable>): profile is Partially<AwsIotTable> {
+  return profile.type === "aws-iot";
+}
+
+function isEventGrid(profile: Partially<ProfileTable>): profile is Partially<AzureEventGridTable> {
+  return profile.type === "azure-event-grid";
 }
 
 function isIotHub(profile: Partially<ProfileTable>): profile is Partially<AzureIotHubTable> {
