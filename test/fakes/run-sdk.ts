@@ -4,10 +4,12 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { SDK_FOLDER, toolPath } from "../support/requirements.ts";
 
-/** `driver` is the name of a script in test/fakes/sdk, without ".mjs". */
-export async function runSdk<Report>(driver: string, plan: object): Promise<Report> {
+/** `driver` is the name of a script in test/fakes/sdk, without ".mjs"; `caFile` is an authority that it trusts besides. */
+export async function runSdk<Report>(driver: string, plan: object, caFile?: string): Promise<Report> {
   const child = spawn(toolPath("node"), [join(SDK_FOLDER, `${driver}.mjs`)], {
     cwd: SDK_FOLDER,
+    // One of the libraries has no other way to be told whom to trust.
+    env: caFile === undefined ? process.env : { ...process.env, NODE_EXTRA_CA_CERTS: caFile },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const output = { stdout: "", stderr: "" };

@@ -308,6 +308,8 @@ describe("AwsIotFake and faults that a test asks for", () => {
     using last = await openSession(fake);
     fake.dropAll();
     expect(await last.farewell()).toBe("closed");
+    for (const door of fake.doors) door.shut = true;
+    await expect(open(fake).then((client) => client.connect())).resolves.toBe("closed");
   });
 
   test("shows another certificate when told", async () => {

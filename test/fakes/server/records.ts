@@ -26,7 +26,7 @@ export type PublishEvent = {
   readonly payload: Buffer;
   readonly fields: { readonly [key: string]: Plain };
   readonly raw: Buffer;
-  /** "taken", "duplicate" or why it was not. Mutable: an acknowledgement that is held back may still fail. */
+  /** "taken", or why it was not. */
   outcome: string;
 };
 
@@ -49,6 +49,8 @@ export type CloseEvent = {
 };
 
 export type FakeEvent = ConnectEvent | PublishEvent | OtherEvent | CloseEvent;
+
+export type Capture = readonly { readonly [key: string]: Plain }[];
 
 export class Records {
   readonly events: FakeEvent[] = [];
@@ -77,6 +79,20 @@ export class Records {
 
   others(command: string): OtherEvent[] {
     return this.events.filter((event) => event.kind === "other").filter((event) => event.command === command);
+  }
+
+  /**
+   * What one client has sent, as JSON can hold it: what two clients sent is compared field by field, or byte by byte in
+   * `raw` (hexadecimal). Times and numbers of connections are left out.
+   */
+  capture(): Capture {
+    return this.events.map((event) => {
+      if (event.kind === "close") return { command: "close", reason: event.reason };
+      const raw = event.raw.toString("hex");
+      if (event.kind === "other") return { command: event.command, fields: event.fields, raw };
+      if (event.kind === "publish") return { command: "publish", fields: event.fields, raw };
+      return { command: "connect", peer: toPlain(event.peer), fields: event.fields, raw };
+    });
   }
 
   /** How many events had each outcome or reason. */

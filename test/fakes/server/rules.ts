@@ -30,7 +30,8 @@ export type Admission =
 export type Closing = { readonly reason: string; readonly code?: number };
 
 export type PublishVerdict =
-  | { readonly act: "take" }
+  /** `afterMs`: how long the service shapes the traffic before it acknowledges. */
+  | { readonly act: "take"; readonly afterMs?: number }
   /** Acknowledged, with a code that says no (MQTT 5), or with none: the client believes that it is through. */
   | { readonly act: "refuse"; readonly reason: string; readonly code?: number }
   /** Neither taken nor acknowledged. */
@@ -52,9 +53,14 @@ export type VendorRules = {
   inflight?(count: number, bytes: number): PublishVerdict | undefined;
   /** Granted QoS or failure code for each filter. */
   subscribe(packet: ISubscribePacket, session: Session): readonly number[] | Closing;
-  auth?(packet: IAuthPacket, session: Session): { expiresAtMs: number } | Closing;
+  /** New credentials in the middle of a session [MQTT5 4.12.1]. */
+  auth?(packet: IAuthPacket, session: Session): { expiresAtMs: number; expiry: Closing } | Closing;
   /** 0: none. */
   readonly topicAliasMax: number;
-  /** After a message has been taken and acknowledged. */
+  /** When an admitted session's connection has ended, for whatever reason but a newer one. */
+  left?(session: Session): void;
+  /** As soon as a message has been taken. */
   taken?(packet: IPublishPacket, session: Session): void;
+  /** After the acknowledgement has been sent, to who is still there. */
+  acknowledged?(packet: IPublishPacket, session: Session): void;
 };

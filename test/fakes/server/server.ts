@@ -44,18 +44,26 @@ export class PacketServer implements AsyncDisposable {
     }
   }
 
+  /** Ends every connection whose credentials can expire, as if they had, without moving the clock. */
+  expireCredentials(): void {
+    for (const session of this.sessions) session.expireNow();
+  }
+
   changeCertificate(certificate: CertificateFiles): void {
     for (const door of this.doors) door.changeCertificate(certificate);
   }
 
   /** Called by a session that was admitted: the older one with its name has to go. */
   enter(session: Session): void {
-    this.#sessions.get(session.name)?.close(this.rules.takeOver);
+    const older = this.#sessions.get(session.name);
     this.#sessions.set(session.name, session);
+    older?.close(this.rules.takeOver);
   }
 
   leave(session: Session): void {
-    if (this.#sessions.get(session.name) === session) this.#sessions.delete(session.name);
+    if (this.#sessions.get(session.name) !== session) return;
+    this.#sessions.delete(session.name);
+    this.rules.left?.(session);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,9 +1,10 @@
 // One MQTT connection of a fake: from CONNECT to its end. It knows MQTT; what is allowed it asks the vendor's rules.
-import { generate, type IConnectPacket, type IPublishPacket, type Packet } from "mqtt-packet";
+import { generate, type IConnectPacket, type Packet } from "mqtt-packet";
 import type { Alarm } from "./clock.ts";
 import { type PacketFault, PacketReader, type RawPacket } from "./packets.ts";
-import { describeConnect, describePacket, describePublish, type PublishEvent } from "./records.ts";
-import type { Closing, PublishVerdict } from "./rules.ts";
+import { PublishDesk } from "./publish-desk.ts";
+import { describeConnect, describePacket } from "./records.ts";
+import type { Closing } from "./rules.ts";
 import type { PacketServer } from "./server.ts";
 import type { Wire } from "./wire.ts";
 
@@ -16,13 +17,14 @@ export class Session {
   readonly notes = new Map<string, unknown>();
   readonly #reader: PacketReader;
   readonly #waiting: RawPacket[] = [];
-  readonly #aliases = new Map<number, string>();
-  readonly #inflight = new Map<number, number>();
+  readonly #desk: PublishDesk;
   #working = false;
   #ended = false;
   #heardAtMs: number;
   #silence: Alarm | undefined;
   #expiry: Alarm | undefined;
+  /** What is said when the credentials expire; absent when they don't. */
+  #farewell: Closing | undefined;
 
   constructor(
     readonly id: number,
@@ -30,6 +32,7 @@ export class Session {
     private readonly server: PacketServer,
   ) {
     this.#reader = new PacketReader(server.rules.packetBytesMax);
+    this.#desk = new PublishDesk(this, server);
     this.#heardAtMs = server.clock.now();
     wire.onBytes = (bytes) => this.#receive(bytes);
     wire.onClose = () => this.#end("client");
@@ -59,6 +62,12 @@ export class Session {
   expireAt(atMs: number, closing: Closing): void {
     this.#expiry?.cancel();
     this.#expiry = this.server.clock.setAlarm(atMs, () => this.close(closing));
+    this.#farewell = closing;
+  }
+
+  /** Ends it as if its credentials had expired, if they can. */
+  expireNow(): void {
+    if (this.#farewell !== undefined) this.close(this.#farewell);
   }
 
   #receive(bytes: Buffer): void {
@@ -101,7 +110,7 @@ export class Session {
       return this.#admit(packet, raw);
     }
     if (this.connect === undefined) return this.close({ reason: "no CONNECT" });
-    if (packet.cmd === "publish") return this.#publish(packet, raw);
+    if (packet.cmd === "publish") return this.#desk.handle(packet, raw);
     const atMs = this.server.clock.now();
     const fields = describePacket(packet);
     this.server.records.add({ kind: "other", connection: this.id, atMs, command: packet.cmd, fields, raw });
@@ -125,8 +134,10 @@ export class Session {
       case "auth": {
         const renewed = this.server.rules.auth?.(packet, this) ?? { reason: "unexpected AUTH", code: 0x82 };
         if ("reason" in renewed) return this.close(renewed);
-        this.expireAt(renewed.expiresAtMs, { reason: "token expired", code: 0x87 });
-        return this.send({ cmd: "auth", reasonCode: 0, properties: packet.properties ?? {} });
+        this.expireAt(renewed.expiresAtMs, renewed.expiry);
+        const { authenticationMethod } = packet.properties ?? {};
+        const properties = authenticationMethod === undefined ? {} : { authenticationMethod };
+        return this.send({ cmd: "auth", reasonCode: 0, properties });
       }
       default:
         return packet.cmd === "puback"
@@ -180,66 +191,6 @@ export class Session {
       this.#silence = this.server.clock.setAlarm(dueMs, check);
     };
     check();
-  }
-
-  #publish(packet: IPublishPacket, raw: Buffer): void {
-    const { clock, records, faults, rules } = this.server;
-    const topic = this.#resolveTopic(packet);
-    const payload = Buffer.from(packet.payload as Buffer);
-    const fields = describePublish(packet);
-    const event: PublishEvent = {
-      kind: "publish",
-      connection: this.id,
-      atMs: clock.now(),
-      topic: topic ?? "",
-      payload,
-      fields,
-      raw,
-      outcome: "",
-    };
-    records.add(event);
-    const verdict = this.#judge(topic, packet, raw.length);
-    event.outcome = verdict.act === "take" ? "taken" : verdict.reason;
-    if (verdict.act === "close") return this.close(verdict);
-    if (verdict.act === "discard") return;
-    const fault = verdict.act === "take" ? faults.takePublishFault() : undefined;
-    if (fault !== undefined && fault !== "lose-acknowledgement") event.outcome = `${fault} by the test`;
-    if (fault === "discard") return;
-    if (fault !== undefined) return this.close({ reason: `${fault} by the test` });
-    const finish = (): void => {
-      this.#inflight.delete(packet.messageId ?? 0);
-      if (packet.qos === 1 && !this.#ended) {
-        const code = verdict.act === "refuse" ? (verdict.code ?? 0) : 0;
-        this.send({ cmd: "puback", messageId: packet.messageId ?? 0, reasonCode: code });
-      }
-      if (verdict.act === "take") rules.taken?.({ ...packet, topic: topic ?? "" }, this);
-    };
-    if (packet.qos === 1) this.#inflight.set(packet.messageId ?? 0, raw.length);
-    if (faults.holdAcknowledgements) faults.held.push(finish);
-    else if (faults.acknowledgeAfterMs > 0) setTimeout(finish, faults.acknowledgeAfterMs);
-    else finish();
-  }
-
-  #judge(topic: string | undefined, packet: IPublishPacket, bytes: number): PublishVerdict {
-    const { rules } = this.server;
-    if (topic === undefined) return { act: "close", reason: "topic alias", code: 0x94 };
-    if (topic === "" || /[+#]/.test(topic)) return { act: "close", reason: "malformed topic", code: 0x90 };
-    if (packet.qos > 0) {
-      const waiting = [...this.#inflight.values()].reduce((sum, each) => sum + each, bytes);
-      const verdict = rules.inflight?.(this.#inflight.size + 1, waiting);
-      if (verdict !== undefined) return verdict;
-    }
-    return rules.publish({ ...packet, topic }, this, bytes);
-  }
-
-  /** Undefined when an alias is used that was not announced, or not given a topic before [MQTT5 3.3.2.3.4]. */
-  #resolveTopic({ topic, properties }: IPublishPacket): string | undefined {
-    const alias = this.isMqtt5 ? properties?.topicAlias : undefined;
-    if (alias === undefined) return topic;
-    if (alias === 0 || alias > this.server.rules.topicAliasMax) return undefined;
-    if (topic === "") return this.#aliases.get(alias);
-    this.#aliases.set(alias, topic);
-    return topic;
   }
 
   #end(reason: string): void {

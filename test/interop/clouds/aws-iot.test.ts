@@ -106,6 +106,9 @@ requireTools(["node", "cloud sdks"])("AWS IoT Device SDK and AwsIotFake", () => 
       await using fake = await start();
       const report = await runAwsSdk({ ...x509(fake), mqtt: 4, publishes: [{ topic: "a", payload: "x" }] });
       expect(report.publishes).toEqual([{ reasonCode: 0 }]);
+      const capture = fake.records.capture();
+      expect(JSON.parse(JSON.stringify(capture))).toEqual(capture);
+      expect(capture.map(({ command }) => command)).toEqual(["connect", "publish", "disconnect", "close"]);
       expect(fake.records.connects[0]?.fields).toMatchObject({ protocolVersion: 4, clean: true });
     });
 
