@@ -29,7 +29,7 @@ import {
   type AzureIotHubTable,
   type AzureIotHubTarget,
   azureIotHubTable,
-  hubSeat,
+  hubSeats,
   loadAzureIotHub,
   toAzureIotHubTarget,
 } from "./types/azure-iot-hub.ts";
@@ -115,7 +115,7 @@ type Seat = { readonly path: readonly string[]; readonly seat: string | undefine
 
 function seatsOf(profile: Partially<ProfileTable>): Seat[] {
   if (profile.type === undefined) return [];
-  if (isIotHub(profile)) return [{ path: ["device_id"], seat: hubSeat(profile) }];
+  if (isIotHub(profile)) return hubSeats(profile);
   const url = urlOf(profile);
   const { client_id: clientId } = profile;
   // Each connection has a client id of its own.

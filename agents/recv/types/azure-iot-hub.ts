@@ -5,8 +5,14 @@
 // one device's key for many devices, a policy for a device that is yet to be provisioned.
 import * as z from "zod";
 import type { BrokerUrl } from "../../../shared/config/broker-url.ts";
-import { formatEndpoint, isServerName, parseEndpoint } from "../../../shared/config/endpoint.ts";
-import { checked, choice, flag, text, wholeNumber } from "../../../shared/config/leaf.ts";
+import { readCertificates } from "../../../shared/config/certificate-file.ts";
+import {
+  type Endpoint,
+  formatEndpoint,
+  isServerName,
+  parseEndpoint,
+} from "../../../shared/config/endpoint.ts";
+import { checked, choice, flag, path, text, wholeNumber } from "../../../shared/config/leaf.ts";
 import {
   describeSeat,
   loadSession,
@@ -39,9 +45,12 @@ export type HubAuth =
 
 export type AzureIotHubTarget = BrokerTarget & {
   readonly type: "azure-iot-hub";
-  /** Its own name, which may not be where the connection goes. */
-  readonly hub: string;
-  readonly deviceId: string;
+  /** Its own name, which may not be where the connection goes; undefined when it is assigned. */
+  readonly hub: string | undefined;
+  readonly deviceId: string | undefined;
+  readonly provisioning: HubProvisioning | undefined;
+  /** Where the connection goes, when the profile says so. */
+  readonly endpoint: Endpoint | undefined;
   readonly moduleId: string | undefined;
   readonly auth: HubAuth;
   readonly sasSeconds: number;
@@ -49,10 +58,22 @@ export type AzureIotHubTarget = BrokerTarget & {
   readonly messageBytesMax: number;
 };
 
+/** Asks the provisioning service (DPS) which hub and device it is. */
+export type HubProvisioning = {
+  readonly address: BrokerUrl;
+  readonly idScope: string;
+  readonly registrationId: string;
+  /** Where the answer is kept; undefined = in the spool's directory. */
+  readonly cacheFile: string | undefined;
+};
+
 const HUB_BASE = { ...PLAIN_BASE, qosMax: 1, retain: "strip", will: false } as const;
 const HUB = 'must be the host name of the hub, such as "plant.azure-devices.net"';
 const HUB_ID = "must be 1 to 128 of the characters A-Z a-z 0-9 - . % _ * ? ! ( ) , : = @ $ '";
+const REGISTRATION_ID = "must be letters, digits, - . _ and :, with a letter or digit at the end";
 const AUTHS = ["sas-key", "sas-policy", "sas-group", "x509"] as const;
+const MQTTS_PORT = 8883;
+const HTTPS_PORT = 443;
 const WEBSOCKET_PATH = "/$iothub/websocket";
 
 const {
@@ -76,8 +97,10 @@ export const azureIotHubTable = table({
   hub: checked(text(253), HUB, (value) => {
     if (mayHoldSecret(value) || /SharedAccess/i.test(value)) return "is a connection string";
     return isServerName(value) ? undefined : quoteText(value);
-  }).describe("Host name of the hub, NAME.azure-devices.net."),
-  device_id: hubId("The device that all messages come from.").optional(),
+  })
+    .optional()
+    .describe("Host name of the hub, NAME.azure-devices.net. Left out with [provisioning]."),
+  device_id: hubId("The device that all messages come from. Left out with [provisioning].").optional(),
   module_id: hubId("The module of that device, when it is one.").optional(),
   endpoint: checked(text(253), "must be HOST or HOST:PORT", (value) => {
     const parsed = parseEndpoint(value, 8883);
@@ -131,6 +154,29 @@ export const azureIotHubTable = table({
   content_encoding: choice(["utf-8", "utf-16", "utf-32"])
     .optional()
     .describe("Content encoding ($.ce) of messages that are not said to be UTF-8."),
+  provisioning: table({
+    id_scope: checked(
+      text(64),
+      "must be the ID scope of the provisioning service, such as 0ne00ABCDEF",
+      (value) => (/^[A-Za-z0-9]+$/.test(value) ? undefined : quoteText(value)),
+    ).describe("ID scope of the provisioning service."),
+    registration_id: checked(text(128), REGISTRATION_ID, (value) =>
+      /^[A-Za-z0-9._:-]*[A-Za-z0-9]$/.test(value) ? undefined : quoteText(value),
+    ).describe('Registration id; with auth = "x509" the common name of the certificate.'),
+    endpoint: checked(text(253), "must be HOST or HOST:PORT", (value) => {
+      const parsed = parseEndpoint(value, 8883);
+      return typeof parsed === "string" ? `${quoteText(value)} ${parsed}` : undefined;
+    })
+      .default("global.azure-devices-provisioning.net")
+      .describe("The provisioning service. Default port: 8883, with websocket 443."),
+    cache_file: path()
+      .optional()
+      .describe("Keeps what was assigned, for the next start. Default: in the directory of the spool."),
+  })
+    .optional()
+    .describe(
+      "Has the provisioning service (DPS) say which hub and device this is: once, and again when the hub refuses it for long. Each registration costs money.",
+    ),
   limits: table({
     message_bytes_max: wholeNumber(1, 268_435_455)
       .default(HUB_MESSAGE_BYTES_MAX)
@@ -144,17 +190,30 @@ export type AzureIotHubTable = z.output<typeof azureIotHubTable>;
 export type AzureIotHubMaterial = SessionMaterial & { readonly auth: HubAuth | undefined };
 
 /** Where the connection goes; undefined while a key that says so has a fault. */
-export function hubUrl({ hub, endpoint, websocket }: Partially<AzureIotHubTable>): BrokerUrl | undefined {
-  if (hub === undefined || websocket === undefined) return undefined;
-  const parsed = parseEndpoint(endpoint ?? hub, websocket ? 443 : 8883);
+export function hubUrl(profile: Partially<AzureIotHubTable>): BrokerUrl | undefined {
+  const { hub, endpoint, websocket, provisioning } = profile;
+  // Until the hub is known, its place is taken by the service that will tell it.
+  const host = endpoint ?? hub ?? provisioning?.endpoint;
+  return host === undefined || websocket === undefined ? undefined : toUrl(host, websocket);
+}
+
+function toUrl(endpoint: string, websocket: boolean): BrokerUrl | undefined {
+  const parsed = parseEndpoint(endpoint, websocket ? HTTPS_PORT : MQTTS_PORT);
   if (typeof parsed === "string") return undefined;
   return { scheme: websocket ? "wss" : "mqtts", ...parsed, path: websocket ? WEBSOCKET_PATH : "/" };
 }
 
+type Seat = { readonly path: readonly string[]; readonly seat: string | undefined };
+
 /** What no other profile may have: the hub throws one of two clients with the same identity out. */
-export function hubSeat({ hub, device_id: deviceId, module_id: moduleId }: Partially<AzureIotHubTable>) {
-  if (hub === undefined || deviceId === undefined) return undefined;
-  return describeSeat(`mqtts://${hub}`, hubClientId(deviceId, moduleId));
+export function hubSeats(profile: Partially<AzureIotHubTable>): Seat[] {
+  const { hub, device_id: deviceId, module_id: moduleId, provisioning } = profile;
+  const { id_scope: idScope, registration_id: registrationId } = provisioning ?? {};
+  if (idScope !== undefined && registrationId !== undefined)
+    return [{ path: ["provisioning", "registration_id"], seat: `${registrationId} in ${idScope}` }];
+  if (hub === undefined || deviceId === undefined) return [];
+  const seat = describeSeat(`mqtts://${hub}`, hubClientId(deviceId, moduleId));
+  return [{ path: ["device_id"], seat }];
 }
 
 export function hubClientId(deviceId: string, moduleId: string | undefined): string {
@@ -167,7 +226,7 @@ export function loadAzureIotHub(review: Review, profile: Partially<AzureIotHubTa
   const has = (...at: string[]) => readValue(review.document, at) !== undefined;
   if (profile.status?.will === true)
     review.add(["status", "will"], "is true, and this type leaves no will", "must be false or left out");
-  if (!has("device_id")) review.add(["device_id"], "is missing", HUB_ID);
+  reviewIdentity(review, profile);
   const { auth } = profile;
   if (auth === "x509" && !has("tls", "cert_file"))
     review.add(["tls"], 'has no cert_file, which auth = "x509" needs', "must have cert_file and key_file");
@@ -185,6 +244,34 @@ export function loadAzureIotHub(review: Review, profile: Partially<AzureIotHubTa
   const url = hubUrl(profile);
   const shown = url && `${url.scheme}://${formatEndpoint(url)}${url.path}`;
   return { ...loadSession(review, [], { ...profile, url: shown }), auth: loadAuth(review, profile) };
+}
+
+/** Either the profile says who this is, or the provisioning service does. */
+function reviewIdentity(review: Review, profile: Partially<AzureIotHubTable>): void {
+  const has = (...at: string[]) => readValue(review.document, at) !== undefined;
+  if (!has("provisioning")) {
+    if (!has("hub")) review.add(["hub"], "is missing", HUB);
+    if (!has("device_id")) review.add(["device_id"], "is missing", HUB_ID);
+    return;
+  }
+  for (const key of ["hub", "device_id", "module_id"].filter((each) => has(each)))
+    review.add([key], "is given beside [provisioning]", "must be left out, for the service assigns it");
+  if (profile.auth === "sas-policy")
+    review.add(
+      ["auth"],
+      'is "sas-policy" beside [provisioning]',
+      'must be "sas-key", "sas-group" or "x509" there',
+    );
+  const registrationId = profile.provisioning?.registration_id;
+  if (profile.auth !== "x509" || registrationId === undefined || profile.tls?.cert_file === undefined) return;
+  const read = readCertificates(review.resolve(profile.tls.cert_file));
+  const name = read.ok ? /(?:^|\n)CN=(.*)/.exec(read.first.subject)?.[1] : undefined;
+  if (name !== undefined && name !== registrationId)
+    review.add(
+      ["provisioning", "registration_id"],
+      `is ${quoteText(registrationId)}, and the certificate is of ${quoteText(name)}`,
+      "must be the common name of the certificate",
+    );
 }
 
 const KEYS_OF = {
@@ -219,13 +306,14 @@ export function toAzureIotHubTarget(
   material: AzureIotHubMaterial,
 ): AzureIotHubTarget {
   const url = hubUrl(value);
-  const deviceId = value.device_id;
+  const { hub, device_id: deviceId, module_id: moduleId } = value;
+  const provisioning = toProvisioning(review, value);
+  const clientId = deviceId === undefined ? provisioning?.registrationId : hubClientId(deviceId, moduleId);
   // The review has noted each of these as a fault: reaching this is a bug.
-  if (url === undefined || material.auth === undefined || deviceId === undefined)
+  if (url === undefined || material.auth === undefined || clientId === undefined)
     throw new Error("cannot use the profile: it has faults");
   const shown = `${url.scheme}://${formatEndpoint(url)}${url.path}`;
   const login = { username: undefined, password_file: undefined, password_env: undefined };
-  const clientId = hubClientId(deviceId, value.module_id);
   const opened = toSession({ ...value, ...login, url: shown, mqtt_version: "3.1.1" }, clientId, material);
   const rate = value.messages_per_second ?? hubRate(value.tier, value.units);
   return {
@@ -233,9 +321,11 @@ export function toAzureIotHubTarget(
     ...toBase(review, nameDefault, { ...value, messages_per_second: rate }),
     tls: opened.tls && { ...opened.tls, caPem: opened.tls.caPem ?? readRoots(AZURE_ROOTS) },
     type: "azure-iot-hub",
-    hub: value.hub,
+    hub,
     deviceId,
-    moduleId: value.module_id,
+    moduleId,
+    provisioning,
+    endpoint: value.endpoint === undefined ? undefined : { host: url.host, port: url.port },
     auth: material.auth,
     sasSeconds: value.sas_seconds,
     bag: {
@@ -246,4 +336,13 @@ export function toAzureIotHubTarget(
     },
     messageBytesMax: value.limits.message_bytes_max,
   };
+}
+
+function toProvisioning(review: Review, value: AzureIotHubTable): HubProvisioning | undefined {
+  const { provisioning, websocket } = value;
+  const address = provisioning && toUrl(provisioning.endpoint, websocket);
+  if (provisioning === undefined || address === undefined) return undefined;
+  const { id_scope: idScope, registration_id: registrationId, cache_file: file } = provisioning;
+  const cacheFile = file === undefined ? undefined : review.resolve(file);
+  return { address, idScope, registrationId, cacheFile };
 }

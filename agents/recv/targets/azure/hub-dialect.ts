@@ -4,36 +4,67 @@ import { BUILD_INFO } from "../../../../shared/build-info.ts";
 import type { Message } from "../../../../shared/message.ts";
 import type { AzureIotHubTarget } from "../../types/azure-iot-hub.ts";
 import type { Dialect, TargetRim } from "../broker-target.ts";
+import type { ChannelLogin } from "../channel.ts";
 import type { Judgement } from "../outcome.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { createHubLogin } from "./hub-login.ts";
 import { composeHubMessage, type HubIdentity, type HubRefusal } from "./property-bag.ts";
+import { Provisioning } from "./provisioning.ts";
 
 export function createHubDialect(
   target: AzureIotHubTarget,
   rim: TargetRim,
   builtAt: string = BUILD_INFO.date,
 ): Dialect {
-  const { hub, deviceId, moduleId } = target;
-  const identity: HubIdentity = { deviceId, ...(moduleId === undefined ? {} : { moduleId }) };
-  const watch = new ClockWatch(target.name, rim);
-  return {
-    loginHint: HINTS[target.auth.kind],
-    login() {
-      if (target.auth.kind !== "x509") watch.look();
-      return createHubLogin({
-        hub,
-        identity,
-        auth: target.auth,
-        registrationId: deviceId,
-        sasSeconds: target.sasSeconds,
-        nowMs: rim.clock(),
-        random: rim.random(),
-        builtAt,
-      });
-    },
-    judge: (message) => judgeForHub(message, identity, target),
+  const { auth, endpoint, moduleId, name } = target;
+  const watch = new ClockWatch(name, rim);
+  const provisioning = target.provisioning && new Provisioning(target, target.provisioning, rim, builtAt);
+  const fixed =
+    target.hub === undefined || target.deviceId === undefined
+      ? undefined
+      : { hub: target.hub, deviceId: target.deviceId };
+  const login = (): ChannelLogin => {
+    const assigned = fixed ?? provisioning?.assignment;
+    // It does not connect before it is assigned.
+    if (assigned === undefined) return { ...NOBODY, problem: "no hub is assigned yet" };
+    if (auth.kind !== "x509") watch.look();
+    const { hub, deviceId } = assigned;
+    const signedIn = createHubLogin({
+      hub,
+      identity: toIdentity(deviceId, moduleId),
+      auth,
+      registrationId: target.provisioning?.registrationId ?? deviceId,
+      sasSeconds: target.sasSeconds,
+      nowMs: rim.clock(),
+      random: rim.random(),
+      builtAt,
+    });
+    if (fixed !== undefined) return signedIn;
+    return { ...signedIn, clientId: deviceId, endpoint: endpoint ?? { host: hub, port: target.url.port } };
   };
+  const judge = (message: Message): Judgement => {
+    const deviceId = (fixed ?? provisioning?.assignment)?.deviceId;
+    // Nothing is judged before the first connection.
+    if (deviceId === undefined) return { outcome: "lost/refused", detail: "no hub is assigned yet" };
+    return judgeForHub(message, toIdentity(deviceId, moduleId), target);
+  };
+  const usual: Dialect = { loginHint: HINTS[auth.kind], login, judge };
+  if (provisioning === undefined) return usual;
+  return {
+    ...usual,
+    begin: (given) => provisioning.begin(given),
+    heard: (_, fault) => provisioning.heard(fault),
+    close: () => provisioning.close(),
+    get problem() {
+      return provisioning.problem;
+    },
+  };
+}
+
+const NOBODY = { username: undefined, password: undefined } as const;
+
+function toIdentity(deviceId: string, moduleId: string | undefined): HubIdentity {
+  return { deviceId, ...(moduleId === undefined ? {} : { moduleId }) };
 }
 
 export function judgeForHub(message: Message, identity: HubIdentity, target: AzureIotHubTarget): Judgement {
