@@ -79,7 +79,6 @@ requireTools(["mosquitto"])("azure-iot-hub with provisioning", () => {
     });
     const tls = { ca_file: set.caFile, cert_file: set.client.certFile, key_file: set.client.keyFile };
     writeHub(stage, "x509", { auth: "x509", registration_id: "client", tls });
-    dps.rules.throttles = 1;
     const { recv } = await site.startBoth();
     await near.publish("plant/x", "1", { qos: 1 });
     await settle(recv, 1);
@@ -98,6 +97,7 @@ requireTools(["mosquitto"])("azure-iot-hub with provisioning", () => {
     const stage = await openStage(site);
     const { dps, hub, near } = stage;
     writeHub(stage, "hub", GROUP);
+    dps.rules.throttles = 1;
     const { recv: first } = await site.startBoth();
     await near.publish("t", "1", { qos: 1 });
     await settle(first, 1);
@@ -109,6 +109,7 @@ requireTools(["mosquitto"])("azure-iot-hub with provisioning", () => {
     await settle(again, 2);
     expect(hub.telemetry.map(({ body }) => body.toString())).toEqual(["1", "2"]);
     expect(dps.rules.registrations).toEqual(["reg-1"]);
+    expect(dps.rules.impatience).toBe(0);
   }, 60_000);
 
   test("asks anew when the hub has not known the device for long, and goes on at the other hub", async () => {

@@ -27,6 +27,8 @@ export type { Dialect } from "./dialect.ts";
 /** The same trouble is logged again after this time. */
 const REPEAT_LOG_MS = 60_000;
 const LOSS_LOG_MS = 10_000;
+/** A target with a connection for each device may have had many. */
+const LABELS_MAX = 1000;
 
 export type BrokerTarget = MqttSession & {
   readonly name: string;
@@ -167,10 +169,10 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
     type: profile.type,
     address: formatBrokerUrl(profile.url),
     get state() {
-      return channels.state;
+      return channels.state === "connecting" && dialect.problem?.() !== undefined ? "down" : channels.state;
     },
     get problem() {
-      return channels.problem ?? dialect.problem;
+      return channels.problem ?? dialect.problem?.();
     },
     get connections() {
       return channels.connections;
@@ -248,7 +250,10 @@ class FaultLog {
     const now = this.#rim.steady();
     const last = this.#told.get(label);
     if (last?.sentence === fault.sentence && now - last.atMs < REPEAT_LOG_MS) return;
+    this.#told.delete(label);
     this.#told.set(label, { sentence: fault.sentence, atMs: now });
+    const [oldest] = this.#told.keys();
+    if (this.#told.size > LABELS_MAX && oldest !== undefined) this.#told.delete(oldest);
     this.#rim.log.warn({ ...names, fault: fault.id, code: fault.code, retryMs }, fault.sentence);
   }
 

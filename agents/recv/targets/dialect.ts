@@ -24,7 +24,7 @@ export type Dialect = {
   /** A channel has connected (no `fault`), or has lost its connection or failed to get one. */
   heard?(clientId: string, fault: ConnectionFault | undefined): void;
   /** What is wrong before the channels connect, in a sentence. */
-  readonly problem?: string | undefined;
+  problem?(): string | undefined;
   /** Ends what it has begun. */
   close?(): void;
 };

@@ -5,14 +5,13 @@
 // one device's key for many devices, a policy for a device that is yet to be provisioned.
 import * as z from "zod";
 import type { BrokerUrl } from "../../../shared/config/broker-url.ts";
-import { readCertificates } from "../../../shared/config/certificate-file.ts";
 import {
   type Endpoint,
   formatEndpoint,
   isServerName,
   parseEndpoint,
 } from "../../../shared/config/endpoint.ts";
-import { checked, choice, flag, path, text, wholeNumber } from "../../../shared/config/leaf.ts";
+import { checked, choice, flag, text, wholeNumber } from "../../../shared/config/leaf.ts";
 import {
   describeSeat,
   loadSession,
@@ -35,6 +34,17 @@ import {
 import type { BagRules } from "../targets/azure/property-bag.ts";
 import type { BrokerTarget } from "../targets/broker-target.ts";
 import { AZURE_ROOTS, readRoots } from "../targets/roots.ts";
+import {
+  HUB_ID,
+  HUB_NAME,
+  type HubDevices,
+  type HubProvisioning,
+  identityShape,
+  reviewIdentity,
+  toDevices,
+  toHubUrl,
+  toProvisioning,
+} from "./azure-hub-identity.ts";
 import { keyFile, keyVariable, loadSasKey, type SasKeySource } from "./azure-key.ts";
 import { baseShape, PLAIN_BASE, reviewBase, toBase } from "./base.ts";
 
@@ -49,6 +59,7 @@ export type AzureIotHubTarget = BrokerTarget & {
   readonly hub: string | undefined;
   readonly deviceId: string | undefined;
   readonly provisioning: HubProvisioning | undefined;
+  readonly devices: HubDevices | undefined;
   /** Where the connection goes, when the profile says so. */
   readonly endpoint: Endpoint | undefined;
   readonly moduleId: string | undefined;
@@ -58,23 +69,8 @@ export type AzureIotHubTarget = BrokerTarget & {
   readonly messageBytesMax: number;
 };
 
-/** Asks the provisioning service (DPS) which hub and device it is. */
-export type HubProvisioning = {
-  readonly address: BrokerUrl;
-  readonly idScope: string;
-  readonly registrationId: string;
-  /** Where the answer is kept; undefined = in the spool's directory. */
-  readonly cacheFile: string | undefined;
-};
-
 const HUB_BASE = { ...PLAIN_BASE, qosMax: 1, retain: "strip", will: false } as const;
-const HUB = 'must be the host name of the hub, such as "plant.azure-devices.net"';
-const HUB_ID = "must be 1 to 128 of the characters A-Z a-z 0-9 - . % _ * ? ! ( ) , : = @ $ '";
-const REGISTRATION_ID = "must be letters, digits, - . _ and :, with a letter or digit at the end";
 const AUTHS = ["sas-key", "sas-policy", "sas-group", "x509"] as const;
-const MQTTS_PORT = 8883;
-const HTTPS_PORT = 443;
-const WEBSOCKET_PATH = "/$iothub/websocket";
 
 const {
   url: _url,
@@ -94,13 +90,15 @@ function hubId(what: string) {
 
 export const azureIotHubTable = table({
   type: z.literal("azure-iot-hub").describe("Publishes to Azure IoT Hub."),
-  hub: checked(text(253), HUB, (value) => {
+  hub: checked(text(253), HUB_NAME, (value) => {
     if (mayHoldSecret(value) || /SharedAccess/i.test(value)) return "is a connection string";
     return isServerName(value) ? undefined : quoteText(value);
   })
     .optional()
     .describe("Host name of the hub, NAME.azure-devices.net. Left out with [provisioning]."),
-  device_id: hubId("The device that all messages come from. Left out with [provisioning].").optional(),
+  device_id: hubId(
+    "The device that all messages come from. Left out with [identity] and [provisioning].",
+  ).optional(),
   module_id: hubId("The module of that device, when it is one.").optional(),
   endpoint: checked(text(253), "must be HOST or HOST:PORT", (value) => {
     const parsed = parseEndpoint(value, 8883);
@@ -154,29 +152,7 @@ export const azureIotHubTable = table({
   content_encoding: choice(["utf-8", "utf-16", "utf-32"])
     .optional()
     .describe("Content encoding ($.ce) of messages that are not said to be UTF-8."),
-  provisioning: table({
-    id_scope: checked(
-      text(64),
-      "must be the ID scope of the provisioning service, such as 0ne00ABCDEF",
-      (value) => (/^[A-Za-z0-9]+$/.test(value) ? undefined : quoteText(value)),
-    ).describe("ID scope of the provisioning service."),
-    registration_id: checked(text(128), REGISTRATION_ID, (value) =>
-      /^[A-Za-z0-9._:-]*[A-Za-z0-9]$/.test(value) ? undefined : quoteText(value),
-    ).describe('Registration id; with auth = "x509" the common name of the certificate.'),
-    endpoint: checked(text(253), "must be HOST or HOST:PORT", (value) => {
-      const parsed = parseEndpoint(value, 8883);
-      return typeof parsed === "string" ? `${quoteText(value)} ${parsed}` : undefined;
-    })
-      .default("global.azure-devices-provisioning.net")
-      .describe("The provisioning service. Default port: 8883, with websocket 443."),
-    cache_file: path()
-      .optional()
-      .describe("Keeps what was assigned, for the next start. Default: in the directory of the spool."),
-  })
-    .optional()
-    .describe(
-      "Has the provisioning service (DPS) say which hub and device this is: once, and again when the hub refuses it for long. Each registration costs money.",
-    ),
+  ...identityShape(),
   limits: table({
     message_bytes_max: wholeNumber(1, 268_435_455)
       .default(HUB_MESSAGE_BYTES_MAX)
@@ -194,13 +170,7 @@ export function hubUrl(profile: Partially<AzureIotHubTable>): BrokerUrl | undefi
   const { hub, endpoint, websocket, provisioning } = profile;
   // Until the hub is known, its place is taken by the service that will tell it.
   const host = endpoint ?? hub ?? provisioning?.endpoint;
-  return host === undefined || websocket === undefined ? undefined : toUrl(host, websocket);
-}
-
-function toUrl(endpoint: string, websocket: boolean): BrokerUrl | undefined {
-  const parsed = parseEndpoint(endpoint, websocket ? HTTPS_PORT : MQTTS_PORT);
-  if (typeof parsed === "string") return undefined;
-  return { scheme: websocket ? "wss" : "mqtts", ...parsed, path: websocket ? WEBSOCKET_PATH : "/" };
+  return host === undefined || websocket === undefined ? undefined : toHubUrl(host, websocket);
 }
 
 type Seat = { readonly path: readonly string[]; readonly seat: string | undefined };
@@ -209,6 +179,8 @@ type Seat = { readonly path: readonly string[]; readonly seat: string | undefine
 export function hubSeats(profile: Partially<AzureIotHubTable>): Seat[] {
   const { hub, device_id: deviceId, module_id: moduleId, provisioning } = profile;
   const { id_scope: idScope, registration_id: registrationId } = provisioning ?? {};
+  if (profile.identity !== undefined && hub !== undefined)
+    return [{ path: ["identity"], seat: describeSeat(`mqtts://${hub}`, "all devices") }];
   if (idScope !== undefined && registrationId !== undefined)
     return [{ path: ["provisioning", "registration_id"], seat: `${registrationId} in ${idScope}` }];
   if (hub === undefined || deviceId === undefined) return [];
@@ -246,34 +218,6 @@ export function loadAzureIotHub(review: Review, profile: Partially<AzureIotHubTa
   return { ...loadSession(review, [], { ...profile, url: shown }), auth: loadAuth(review, profile) };
 }
 
-/** Either the profile says who this is, or the provisioning service does. */
-function reviewIdentity(review: Review, profile: Partially<AzureIotHubTable>): void {
-  const has = (...at: string[]) => readValue(review.document, at) !== undefined;
-  if (!has("provisioning")) {
-    if (!has("hub")) review.add(["hub"], "is missing", HUB);
-    if (!has("device_id")) review.add(["device_id"], "is missing", HUB_ID);
-    return;
-  }
-  for (const key of ["hub", "device_id", "module_id"].filter((each) => has(each)))
-    review.add([key], "is given beside [provisioning]", "must be left out, for the service assigns it");
-  if (profile.auth === "sas-policy")
-    review.add(
-      ["auth"],
-      'is "sas-policy" beside [provisioning]',
-      'must be "sas-key", "sas-group" or "x509" there',
-    );
-  const registrationId = profile.provisioning?.registration_id;
-  if (profile.auth !== "x509" || registrationId === undefined || profile.tls?.cert_file === undefined) return;
-  const read = readCertificates(review.resolve(profile.tls.cert_file));
-  const name = read.ok ? /(?:^|\n)CN=(.*)/.exec(read.first.subject)?.[1] : undefined;
-  if (name !== undefined && name !== registrationId)
-    review.add(
-      ["provisioning", "registration_id"],
-      `is ${quoteText(registrationId)}, and the certificate is of ${quoteText(name)}`,
-      "must be the common name of the certificate",
-    );
-}
-
 const KEYS_OF = {
   "sas-key": ["device_key_file", "device_key_env"],
   "sas-policy": ["policy_name", "policy_key_file", "policy_key_env"],
@@ -308,7 +252,12 @@ export function toAzureIotHubTarget(
   const url = hubUrl(value);
   const { hub, device_id: deviceId, module_id: moduleId } = value;
   const provisioning = toProvisioning(review, value);
-  const clientId = deviceId === undefined ? provisioning?.registrationId : hubClientId(deviceId, moduleId);
+  const devices = toDevices(value, hubRate(value.tier, value.units));
+  // With devices each connection has its own.
+  const clientId =
+    deviceId === undefined
+      ? (provisioning?.registrationId ?? (devices && ""))
+      : hubClientId(deviceId, moduleId);
   // The review has noted each of these as a fault: reaching this is a bug.
   if (url === undefined || material.auth === undefined || clientId === undefined)
     throw new Error("cannot use the profile: it has faults");
@@ -325,6 +274,7 @@ export function toAzureIotHubTarget(
     deviceId,
     moduleId,
     provisioning,
+    devices,
     endpoint: value.endpoint === undefined ? undefined : { host: url.host, port: url.port },
     auth: material.auth,
     sasSeconds: value.sas_seconds,
@@ -336,13 +286,4 @@ export function toAzureIotHubTarget(
     },
     messageBytesMax: value.limits.message_bytes_max,
   };
-}
-
-function toProvisioning(review: Review, value: AzureIotHubTable): HubProvisioning | undefined {
-  const { provisioning, websocket } = value;
-  const address = provisioning && toUrl(provisioning.endpoint, websocket);
-  if (provisioning === undefined || address === undefined) return undefined;
-  const { id_scope: idScope, registration_id: registrationId, cache_file: file } = provisioning;
-  const cacheFile = file === undefined ? undefined : review.resolve(file);
-  return { address, idScope, registrationId, cacheFile };
 }

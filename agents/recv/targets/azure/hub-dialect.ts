@@ -2,11 +2,14 @@
 // this side because there all that is wrong ends the connection without a word.
 import { BUILD_INFO } from "../../../../shared/build-info.ts";
 import type { Message } from "../../../../shared/message.ts";
+import type { HubDevices } from "../../types/azure-hub-identity.ts";
 import type { AzureIotHubTarget } from "../../types/azure-iot-hub.ts";
 import type { Dialect, TargetRim } from "../broker-target.ts";
 import type { ChannelLogin } from "../channel.ts";
+import type { DeviceChannels } from "../device-channels.ts";
 import type { Judgement } from "../outcome.ts";
 import { ClockWatch } from "./clock-watch.ts";
+import { createHubDevices, findDevice } from "./hub-devices.ts";
 import { createHubLogin } from "./hub-login.ts";
 import { composeHubMessage, type HubIdentity, type HubRefusal } from "./property-bag.ts";
 import { Provisioning } from "./provisioning.ts";
@@ -19,16 +22,12 @@ export function createHubDialect(
   const { auth, endpoint, moduleId, name } = target;
   const watch = new ClockWatch(name, rim);
   const provisioning = target.provisioning && new Provisioning(target, target.provisioning, rim, builtAt);
-  const fixed =
-    target.hub === undefined || target.deviceId === undefined
-      ? undefined
-      : { hub: target.hub, deviceId: target.deviceId };
-  const login = (): ChannelLogin => {
-    const assigned = fixed ?? provisioning?.assignment;
+  const own = target.hub === undefined ? undefined : { hub: target.hub, deviceId: target.deviceId };
+  const login = (clientId: string): ChannelLogin => {
+    const { hub, deviceId = clientId } = own ?? provisioning?.assignment ?? {};
     // It does not connect before it is assigned.
-    if (assigned === undefined) return { ...NOBODY, problem: "no hub is assigned yet" };
+    if (hub === undefined) return { ...NOBODY, problem: "no hub is assigned yet" };
     if (auth.kind !== "x509") watch.look();
-    const { hub, deviceId } = assigned;
     const signedIn = createHubLogin({
       hub,
       identity: toIdentity(deviceId, moduleId),
@@ -39,25 +38,41 @@ export function createHubDialect(
       random: rim.random(),
       builtAt,
     });
-    if (fixed !== undefined) return signedIn;
+    if (own !== undefined) return signedIn;
     return { ...signedIn, clientId: deviceId, endpoint: endpoint ?? { host: hub, port: target.url.port } };
   };
-  const judge = (message: Message): Judgement => {
-    const deviceId = (fixed ?? provisioning?.assignment)?.deviceId;
+  const judge = (message: Message, original: Message): Judgement => {
+    const found =
+      target.devices === undefined
+        ? (own ?? provisioning?.assignment)?.deviceId
+        : findDevice(original.topic, target.devices);
     // Nothing is judged before the first connection.
-    if (deviceId === undefined) return { outcome: "lost/refused", detail: "no hub is assigned yet" };
-    return judgeForHub(message, toIdentity(deviceId, moduleId), target);
+    if (found === undefined) return { outcome: "lost/refused", detail: "no hub is assigned yet" };
+    if (typeof found !== "string") return { outcome: "lost/no-identity", detail: found.problem };
+    return judgeForHub(message, toIdentity(found, moduleId), target);
   };
   const usual: Dialect = { loginHint: HINTS[auth.kind], login, judge };
-  if (provisioning === undefined) return usual;
+  if (target.devices !== undefined) return { ...usual, ...withDevices(target, target.devices, rim) };
+  return provisioning === undefined ? usual : { ...usual, ...withProvisioning(provisioning) };
+}
+
+function withDevices(target: AzureIotHubTarget, devices: HubDevices, rim: TargetRim): Dialect {
+  let channels: DeviceChannels | undefined;
   return {
-    ...usual,
+    channels(given) {
+      channels = createHubDevices(target, devices, rim, given);
+      return channels;
+    },
+    heard: (clientId, fault) => channels?.heard(clientId, fault),
+  };
+}
+
+function withProvisioning(provisioning: Provisioning): Dialect {
+  return {
     begin: (given) => provisioning.begin(given),
     heard: (_, fault) => provisioning.heard(fault),
     close: () => provisioning.close(),
-    get problem() {
-      return provisioning.problem;
-    },
+    problem: () => provisioning.problem,
   };
 }
 
