@@ -42,6 +42,7 @@ const SAMPLES: Readonly<Record<string, Samples>> = {
   "azure-iot-hub": {
     hub: "HUB.azure-devices.net",
     device_id: "plant-7",
+    auth: "sas-key",
     device_key_file: "plant-7.key",
   },
   "azure-event-grid": {
