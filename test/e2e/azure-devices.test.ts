@@ -65,7 +65,10 @@ async function openStage(
 /** What each device has sent, in order. */
 function sentBy(fake: IotHubFake): Record<string, number[]> {
   const sent: Record<string, number[]> = {};
-  for (const { deviceId, body } of fake.telemetry) (sent[deviceId] ??= []).push(Number(body.toString()));
+  for (const { deviceId, body } of fake.telemetry) {
+    sent[deviceId] ??= [];
+    sent[deviceId].push(Number(body.toString()));
+  }
   return sent;
 }
 
@@ -114,7 +117,8 @@ requireTools(["mosquitto"])("azure-iot-hub with identity", () => {
       () => recv.tail(),
     );
     await near.publish("plant/a/1", "2", { qos: 1 });
-    await settle(recv, 3);
+    const { targets } = await settle(recv, 3);
+    expect(targets[0]?.ledger).toMatchObject({ forwarded: 3, lost: {} });
     expect(sentBy(fake)).toEqual({ "a-1": [1, 2], "a-2": [1] });
     expect(fake.records.count("close")).toMatchObject({ "client DISCONNECT": expect.any(Number) });
   }, 60_000);

@@ -1,8 +1,8 @@
 // One channel for each device, opened when there is a message for it: identity translation. At most so many at a time; one
 // that has been idle goes first when another is needed, and any after a while. Order is kept within a device.
 // A device that the cloud refuses must not hold up the others: after a while its messages are refused, one by one and
-// by name, and whether it has been admitted meanwhile is tried behind their back. But only when another device has
-// logged in before: with a wrong key, or no network, all of them wait, and nothing is lost.
+// by name, and whether it has been admitted meanwhile is tried behind their back. But only when another device has logged
+// in meanwhile, if need be for this purpose: with a wrong key, or no network, all of them wait, and nothing is lost.
 import type { Message } from "../../../shared/message.ts";
 import type { EgressOutcome } from "../../../shared/mqtt/egress-tap.ts";
 import type { ConnectionFault } from "../../../shared/mqtt/explain.ts";
@@ -47,6 +47,10 @@ type Device = {
   usedMs: number;
   /** Since when the cloud refuses it; undefined while it does not. */
   refusedSinceMs: number | undefined;
+  /** Another device has logged in since. */
+  isOdd: boolean;
+  /** It was refused after that, too: it is this device, not the key. */
+  isAlone: boolean;
   fault: ConnectionFault | undefined;
 };
 
@@ -63,6 +67,7 @@ export class DeviceChannels implements Channels {
   #leaving = 0;
   #bytes = 0;
   #connections = 0;
+  #provedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: DeviceChannelsOptions) {
     this.#options = options;
@@ -136,11 +141,18 @@ export class DeviceChannels implements Channels {
     if (fault === undefined) {
       this.#connections++;
       this.#shunned.delete(id);
+      for (const each of this.#devices.values()) each.isOdd ||= each.refusedSinceMs !== undefined;
     }
     if (device === undefined) return;
-    const isRefusal = fault !== undefined && REFUSALS.has(fault.id);
     device.fault = fault;
-    device.refusedSinceMs = isRefusal ? (device.refusedSinceMs ?? this.#options.steady()) : undefined;
+    if (fault !== undefined && REFUSALS.has(fault.id)) {
+      device.refusedSinceMs ??= this.#options.steady();
+      device.isAlone ||= device.isOdd;
+    } else {
+      device.refusedSinceMs = undefined;
+      device.isOdd = false;
+      device.isAlone = false;
+    }
   }
 
   async close(graceMs: number): Promise<void> {
@@ -155,6 +167,8 @@ export class DeviceChannels implements Channels {
       pending: new Set(),
       usedMs: now,
       refusedSinceMs: undefined,
+      isOdd: false,
+      isAlone: false,
       fault: undefined,
     };
     this.#devices.set(id, device);
@@ -210,10 +224,21 @@ export class DeviceChannels implements Channels {
     });
   }
 
+  /** Has one that is connected log in anew, in good order: if it can, the key is good. */
+  #prove(now: number): void {
+    if (now - this.#provedMs < this.#options.timeoutMs) return;
+    this.#provedMs = now;
+    this.all.find(({ state }) => state === "connected")?.renew();
+  }
+
   #giveUpOn(device: Device, sinceMs: number, fault: ConnectionFault): void {
     const { timeoutMs, steady, onRefused } = this.#options;
     const now = steady();
-    if (this.#connections === 0 || now - sinceMs < timeoutMs) return;
+    if (now - sinceMs < timeoutMs) return;
+    if (!device.isAlone) {
+      this.#prove(now);
+      return;
+    }
     if (!this.#shunned.has(device.id)) onRefused(device.id, fault);
     this.#shunned.delete(device.id);
     this.#shunned.set(device.id, { fault, untilMs: now + timeoutMs });
