@@ -13,7 +13,8 @@ import { fitsJoined, multiplyJoined, multiplySymbols } from "./strips.ts";
 
 /** Source and repair symbols of one block together: the field has no more positions. */
 export const MAX_BLOCK_SYMBOLS = 256;
-export const MAX_SYMBOL_BYTES = 65_000;
+/** What the largest UDP payload over IPv4 has room for when it is not sealed. */
+export const MAX_SYMBOL_BYTES = 65_467;
 
 export type RestoreOutcome = "ok" | "too-few" | "bad-shape";
 
