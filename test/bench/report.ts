@@ -28,10 +28,14 @@ const END = "<!-- written by npm run bench: to here -->";
 
 /** The page with the part between the markers replaced. Throws when it lacks them. */
 export function replaceResults(page: string, results: Results): string {
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END);
+  return replaceBetween(page, [BEGIN, END], formatResults(results));
+}
+
+export function replaceBetween(page: string, [from, to]: readonly [string, string], text: string): string {
+  const begin = page.indexOf(from);
+  const end = page.indexOf(to);
   if (begin === -1 || end < begin) throw new Error("cannot write the results: the page has lost its markers");
-  return `${page.slice(0, begin + BEGIN.length)}\n${formatResults(results)}\n${page.slice(end)}`;
+  return `${page.slice(0, begin + from.length)}\n${text}\n${page.slice(end)}`;
 }
 
 export function formatResults(results: Results): string {
@@ -117,18 +121,18 @@ function failuresOf(standings: readonly Standing[]): string[] {
   );
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)];
 }
 
 /** "median (least–most)" */
-function show({ median, least, most }: Spread, digits: number): string {
+export function show({ median, least, most }: Spread, digits: number): string {
   if (Number.isNaN(median)) return "none";
   return `${group(median, digits)} (${group(least, digits)}–${group(most, digits)})`;
 }
 
-function added(own: Spread, base: Spread | undefined): string {
+export function added(own: Spread, base: Spread | undefined): string {
   return base === undefined || base === own ? "" : (own.median - base.median).toFixed(2);
 }
 
@@ -138,7 +142,7 @@ function figures(record: Readonly<Record<string, number>>, digits: number): stri
     .join(", ");
 }
 
-function group(value: number, digits = 0): string {
+export function group(value: number, digits = 0): string {
   const [whole = "", fraction] = value.toFixed(digits).split(".");
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;

@@ -6,7 +6,6 @@
 //   npm run bench -- --rounds 1         fewer rounds than 3; nothing is written
 //   npm run bench -- --profile FOLDER   one run of each QoS with the agents from source; their CPU profiles go there
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { findProgram } from "../support/agents.ts";
@@ -15,6 +14,7 @@ import { type RunWishes, runUndisturbed } from "./carry.ts";
 import type { Arm } from "./chain.ts";
 import { type Entrant, hold, type Standing } from "./contest.ts";
 import { runLink } from "./link.ts";
+import { describeMachine } from "./machine.ts";
 import type { Durability, Programs } from "./pair.ts";
 import { formatResults, type LinkStanding, type Results, replaceResults } from "./report.ts";
 import { measureStart } from "./startup.ts";
@@ -121,18 +121,6 @@ async function measureLink(): Promise<LinkStanding[]> {
     });
   }
   return standings;
-}
-
-function describeMachine(): Record<string, string> {
-  const [first] = cpus();
-  const sysctl = (name: string) => readFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, "utf8").trim();
-  return {
-    cores: String(cpus().length),
-    processor: first?.model ?? "unknown",
-    memory: `${(totalmem() / 1e9).toFixed(0)} GB`,
-    Linux: sysctl("kernel.osrelease"),
-    "net.core.rmem_max": sysctl("net.core.rmem_max"),
-  };
 }
 
 function readVersions(programs: Programs): Record<string, string> {
