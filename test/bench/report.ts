@@ -1,6 +1,7 @@
 // The results as Markdown, between two markers of the page, so that what people wrote around them stays.
 import type { AgentName } from "../support/agents.ts";
 import type { Standing } from "./contest.ts";
+import type { PacingStanding } from "./pacing.ts";
 import type { StartResult } from "./startup.ts";
 import type { Spread } from "./statistic.ts";
 
@@ -20,6 +21,7 @@ export type Results = {
   readonly throughput: readonly { readonly title: string; readonly standings: readonly Standing[] }[];
   readonly latency: readonly { readonly title: string; readonly standings: readonly Standing[] }[];
   readonly link: readonly LinkStanding[];
+  readonly pacing: readonly PacingStanding[];
   readonly start: Readonly<Record<AgentName, StartResult>> | undefined;
 };
 
@@ -77,6 +79,7 @@ export function formatResults(results: Results): string {
       ...failuresOf(standings),
     ]),
     ...(results.link.length === 0 ? [] : ["\n### The link alone\n", ...formatLink(results.link)]),
+    ...(results.pacing.length === 0 ? [] : ["\n### The pace of a path\n", ...formatPacing(results.pacing)]),
     ...(results.start === undefined ? [] : ["\n### The programs\n", ...formatStart(results.start)]),
     "",
   ].join("\n");
@@ -102,6 +105,19 @@ function formatLink(link: readonly LinkStanding[]): string[] {
         `${Math.round(foreignLoadMost * 100)} %`,
       ],
     ),
+  );
+}
+
+function formatPacing(pacing: readonly PacingStanding[]): string[] {
+  return table(
+    ["asked for", "datagram", "achieved", "most in 10 ms", "others used"],
+    pacing.map(({ asked, datagramBytes, achieved, burst, foreignLoadMost }) => [
+      asked,
+      `${group(datagramBytes)} B`,
+      show(achieved, 3),
+      show(burst, 2),
+      `${Math.round(foreignLoadMost * 100)} %`,
+    ]),
   );
 }
 
