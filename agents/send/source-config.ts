@@ -8,6 +8,7 @@ import {
   describeSeat,
   loadSession,
   type MqttSession,
+  NO_MATERIAL,
   type SessionMaterial,
   sessionShape,
   toSession,
@@ -146,7 +147,7 @@ export function toSource(
       value,
       material?.type === "listen" ? material.listen : { users: undefined, tls: [] },
     );
-  const session = material?.type === "subscribe" ? material.session : { password: undefined, tls: undefined };
+  const session = material?.type === "subscribe" ? material.session : NO_MATERIAL;
   return toSubscribe(value, linkId, session);
 }
 
