@@ -13,7 +13,7 @@ import type { StatusSettings } from "./targets/status-beacon.ts";
 const TOPIC = 'must be a topic without wildcards, such as "tidegate/plant-7/status"';
 
 /** A function, not a constant: each schema needs its own descriptions. */
-export function planShape() {
+export function planShape(will: boolean) {
   return {
     backlog: choice(["oldest-first", "newest-first"])
       .default("oldest-first")
@@ -43,7 +43,7 @@ export function planShape() {
         .default(1)
         .describe("QoS of the status and of the last will."),
       will: flag()
-        .default(true)
+        .default(will)
         .describe('Leaves the last will {"state":"offline"} on the same topic with the broker.'),
     })
       .optional()
@@ -53,7 +53,7 @@ export function planShape() {
   };
 }
 
-const planTable = table(planShape());
+const planTable = table(planShape(true));
 type PlanTable = z.output<typeof planTable>;
 
 /** Checks these keys against each other. */

@@ -19,7 +19,7 @@ import { adoptSpool, LETTERS_MARK } from "./spool-salvage.ts";
 import { makeStatus, type RecvFigures } from "./status.ts";
 import { makeStatusDocument } from "./status-document.ts";
 import { TargetDesk } from "./target-desk.ts";
-import { startMqttTarget } from "./targets/mqtt.ts";
+import { startTarget } from "./targets/start.ts";
 
 const TICK_MS = 20;
 const SAVE_MS = 200;
@@ -29,8 +29,10 @@ const CONTENT_OVERHEAD_BYTES = 256 * 1024;
 
 export type Rim = {
   readonly log: Logger;
-  /** The wall clock, milliseconds since 1970. */
+  /** Milliseconds since 1970, without the steps of the wall clock. */
   clock(): number;
+  /** The wall clock, for what has to agree with the rest of the world. */
+  wall(): number;
   /** A clock that only runs forward. */
   steady(): number;
   random(): number;
@@ -99,10 +101,13 @@ export class RecvAgent {
     });
     const targetRim = {
       ...rim,
+      clock: () => rim.wall(),
+      directory: config.spool.directory,
+      clockDifferenceMs: () => this.#core.health.clockDifferenceMs,
       linkState: () => this.#core.health.state,
       describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
     };
-    const targets = config.profiles.map((profile) => startMqttTarget(profile, targetRim));
+    const targets = config.profiles.map((profile) => startTarget(profile, targetRim));
     const accepted = () => this.#core.kept;
     const runnerRim = { clock: () => rim.clock(), later: (work: () => void) => setImmediate(work) };
     this.#deadLetters = this.#openDeadLetters();

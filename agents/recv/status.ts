@@ -297,6 +297,16 @@ function addTargetMetrics(metrics: Metrics, read: () => RecvFigures): void {
     for (const { target } of read().targets)
       yield [{ target: target.name }, target.state === "connected" ? 1 : 0];
   });
+  metrics.gauge(
+    "tidegate_recv_target_certificate_end_seconds",
+    "When our certificate for the target ends, in seconds since 1970.",
+    ["target"],
+    function* () {
+      for (const { target } of read().targets)
+        if (target.certificateEndMs !== undefined)
+          yield [{ target: target.name }, target.certificateEndMs / 1000];
+    },
+  );
   metrics.counter("tidegate_recv_target_forwarded_total", "Messages delivered.", ["target"], function* () {
     for (const { target, ledger } of read().targets) yield [{ target: target.name }, ledger.forwarded];
   });

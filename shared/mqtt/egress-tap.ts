@@ -91,6 +91,11 @@ export class EgressTap {
     return this.#flights.count;
   }
 
+  /** Messages of QoS 1 and 2 that were sent and wait for their acknowledgement. */
+  get sentCount(): number {
+    return this.#flights.sentCount;
+  }
+
   /**
    * How many messages may be published now, 0 while not connected. A limit by bytes too: ask before each message.
    * Whoever publishes more loses nothing; the messages wait in memory.

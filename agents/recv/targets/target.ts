@@ -10,6 +10,8 @@ export type Target = TargetLink & {
   readonly address: string;
   /** What is wrong, in a sentence, while it is not connected. */
   readonly problem: string | undefined;
+  /** When our certificate ends, milliseconds since 1970; undefined without one. */
+  readonly certificateEndMs?: number | undefined;
   /** What it has told its broker of the link; undefined when the profile wants no status. */
   readonly status?: { readonly published: number; readonly lost: number } | undefined;
   /** Called when it may take messages again: connected, or room in its window. */
