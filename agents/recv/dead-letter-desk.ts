@@ -22,6 +22,8 @@ export type Requeued = { readonly requeued: number; readonly missing: number; re
 type Station = { readonly letters: TargetLetters; acceptAnew(): void; wake(): void };
 
 export class DeadLetterDesk {
+  /** No power cut may bring the old mark back: it is of another store, or new letters get ids that it knows of. */
+  readonly isMarkUrgent: boolean;
   readonly #letters: DeadLetters;
   readonly #name: string;
   readonly #clock: () => number;
@@ -38,7 +40,9 @@ export class DeadLetterDesk {
     this.#name = letters.identify(fresh);
     const [name, lastId] = mark?.split(":") ?? [];
     // Of another store the mark says nothing.
-    if (name === this.#name) letters.removeAfter(Number(lastId));
+    const isOwn = name === this.#name;
+    this.isMarkUrgent = !isOwn || letters.lastId < Number(lastId);
+    if (isOwn) letters.removeAfter(Number(lastId));
   }
 
   get count(): number {

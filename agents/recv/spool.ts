@@ -153,13 +153,6 @@ export class Spool {
     this.#coolDown();
   }
 
-  /** Keeps values alone. Throws what the log throws. */
-  save(values: ReadonlyMap<string, string>): void {
-    this.#log.write(() => {
-      for (const [name, value] of values) this.#log.setValue(name, value);
-    });
-  }
-
   /** The contents after `id`, at least one when there is one. */
   read(afterId: number): SpoolEntry[] {
     const hot = this.#hot.get(afterId + 1);
@@ -186,13 +179,19 @@ export class Spool {
 
   /**
    * Deletes what no target needs (the contents from `firstId` to `lastId`, both included, of each range, in ascending
-   * order), and keeps values, all or nothing. Throws what the log throws.
+   * order), and keeps values, all or nothing; `isDurable`: so that no power cut takes it back. Throws what the log throws.
    */
-  release(ranges: readonly Range[], values: ReadonlyMap<string, string> = new Map()): void {
-    this.#log.write(() => {
+  release(
+    ranges: readonly Range[],
+    values: ReadonlyMap<string, string> = new Map(),
+    isDurable = false,
+  ): void {
+    const work = () => {
       for (const [firstId, lastId] of ranges) this.#log.deleteBetween(firstId, lastId);
       for (const [name, value] of values) this.#log.setValue(name, value);
-    });
+    };
+    if (isDurable) this.#log.writeDurably(work);
+    else this.#log.write(work);
     let at = 0;
     for (const [id, { bytes }] of this.#hot) {
       while (at < ranges.length && (ranges[at]?.[1] ?? 0) < id) at++;

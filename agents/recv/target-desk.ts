@@ -42,7 +42,8 @@ export class TargetDesk {
     this.#accepted = accepted;
     this.#letters = letters;
     this.#desks = targets.map((target) => this.#open(target, rim));
-    this.save();
+    this.#keep(letters?.isMarkUrgent);
+    this.#letters?.forget();
   }
 
   get targets(): readonly Target[] {
@@ -119,7 +120,7 @@ export class TargetDesk {
   }
 
   /** In one transaction, so that no crash can make a message vanish from the books and the spool. */
-  #keep(): void {
+  #keep(isDurable = false): void {
     // Letters first: those that no counter speaks of yet are forgotten at the next start.
     this.#letters?.flush();
     const { values, noteKept } = this.#changes();
@@ -128,7 +129,7 @@ export class TargetDesk {
     const fresh = unneeded.filter((range) => !this.#released.has(nameRange(range)));
     const holes = formatHoles(unneeded);
     if (holes !== (this.#spool.value(HOLES) ?? "")) values.set(HOLES, holes);
-    if (values.size > 0 || fresh.length > 0) this.#spool.release(fresh, values);
+    if (values.size > 0 || fresh.length > 0) this.#spool.release(fresh, values, isDurable);
     noteKept();
     this.#released = new Set(unneeded.map(nameRange));
   }

@@ -22,6 +22,16 @@ function ledger(status: RecvStatus) {
   return target.ledger;
 }
 
+/** Messages a second that a subscriber gets from a publisher right beside it, through the same broker. */
+async function measureDirect(broker: { readonly port: number }): Promise<number> {
+  const count = MESSAGES / 5;
+  const far = await NumberCollector.start(broker.port, count);
+  const startMs = performance.now();
+  await publishNumbers(broker.port, 0, count);
+  await waitFor("the direct messages", PATIENT_MS, () => far.distinct === count);
+  return (count * 1000) / (performance.now() - startMs);
+}
+
 async function open(site: Site, profile: TomlTable = {}, recv: TomlTable = {}) {
   const plant = await site.startBroker();
   const business = await site.startBroker();
@@ -73,9 +83,11 @@ requireTools(["mosquitto"])("a backlog", () => {
         () => `${far.distinct} came`,
       );
       const seconds = (performance.now() - startMs) / 1000;
+      const direct = await measureDirect(business);
       const late = readPeakMegabytes(drainer.pid);
+      const rate = MESSAGES / seconds;
       console.log(
-        `${MESSAGES} messages in ${seconds.toFixed(1)} s, peak memory ${early.toFixed(0)} MB after half, ${late.toFixed(0)} MB at the end`,
+        `${MESSAGES} messages in ${seconds.toFixed(1)} s, ${Math.round(rate)}/s (${(rate / direct).toFixed(2)} of what the same broker takes from a publisher of its own, ${Math.round(direct)}/s), peak memory ${early.toFixed(0)} MB after half, ${late.toFixed(0)} MB at the end`,
       );
       expect(late - early).toBeLessThan(GROWTH_MEGABYTES_MAX);
       expect([far.duplicates, far.disordered]).toEqual([0, 0]);

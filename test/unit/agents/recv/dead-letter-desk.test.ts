@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { DeadLetterDesk } from "../../../../agents/recv/dead-letter-desk.ts";
+import { LETTERS_MARK } from "../../../../agents/recv/spool-salvage.ts";
 import { FakeTarget, names, TargetLab } from "./target-lab.ts";
 
 function refuseAll(hq: FakeTarget): void {
@@ -226,4 +228,17 @@ test("DeadLetterDesk.requeue() has no more than 10,000 of a target under way, an
   lab.desk.save();
   expect(lab.ledger("hq")).toMatchObject({ accepted: 10_010, forwarded: 10_010, held: 0 });
   expect(letters(lab)).toEqual([]);
+});
+
+test("DeadLetterDesk has its mark kept for good when the old one could meet letters that it does not know", () => {
+  const { lab } = openWith(["a", "b"]);
+  const isUrgent = (mark: string | undefined) =>
+    new DeadLetterDesk(lab.letters, mark, "fresh", () => 0).isMarkUrgent;
+  expect(lab.log.value(LETTERS_MARK)).toBe("store:2");
+  expect([isUrgent("store:2"), isUrgent("store:3"), isUrgent("other:2"), isUrgent(undefined)]).toEqual([
+    false,
+    true,
+    true,
+    true,
+  ]);
 });
