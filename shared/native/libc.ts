@@ -5,11 +5,12 @@ import { constants } from "node:os";
 
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
 
-const { i32, u32, u64, ptr } = FFIType;
+const { i32, u32, i64, u64, ptr } = FFIType;
 const FUNCTIONS = {
   socket: { args: [i32, i32, i32], returns: i32 },
   bind: { args: [i32, ptr, u32], returns: i32 },
   connect: { args: [i32, ptr, u32], returns: i32 },
+  sendto: { args: [i32, ptr, u64, i32, ptr, u32], returns: i64 },
   setsockopt: { args: [i32, i32, i32, ptr, u32], returns: i32 },
   getsockopt: { args: [i32, i32, i32, ptr, ptr], returns: i32 },
   poll: { args: [ptr, u64, i32], returns: i32 },
