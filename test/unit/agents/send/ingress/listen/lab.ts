@@ -120,9 +120,13 @@ export class Lab {
   readonly keeper: FakeKeeper;
   readonly hub: Hub;
   steadyMs = 1_000_000;
-  wallMs = 1_700_000_000_000;
 
-  constructor(config: Partial<ListenSource> = {}, notes = new Map<string, string>(), trustNotes = true) {
+  constructor(
+    config: Partial<ListenSource> = {},
+    notes = new Map<string, string>(),
+    trustNotes = true,
+    public wallMs = 1_700_000_000_000,
+  ) {
     this.keeper = new FakeKeeper(notes);
     this.hub = new Hub({ ...LISTEN, ...config }, MESSAGE_BYTES_MAX, this.keeper, {
       log: pino({ level: "silent" }),
