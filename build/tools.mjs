@@ -10,6 +10,8 @@ import { ROOT } from "./bootstrap.mjs";
 const TOOLS = {
   mosquitto: "mosquitto",
   mosquitto_pub: "mosquitto-clients",
+  tinyproxy: "tinyproxy-bin",
+  microsocks: "microsocks",
   nft: "nftables",
   ip: "iproute2",
   strace: "strace",

@@ -1,6 +1,7 @@
 // The recv agent at work: wires paths, receiver, spool and targets together, and takes them down in order.
 //
 //   paths (read, never written to) ─► receiver ─► intake ─► spool ─► one runner per target ─► broker
+import { randomBytes } from "node:crypto";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
 import type { Moment } from "../../shared/moment.ts";
@@ -8,13 +9,17 @@ import { openBlockLog } from "../../shared/store/open.ts";
 import { describeRepair } from "../../shared/store/repair-text.ts";
 import type { RecvConfig } from "./config.ts";
 import { RecvCore } from "./core.ts";
+import { DeadLetterDesk } from "./dead-letter-desk.ts";
+import { openRequeueDesk } from "./dead-letter-requests.ts";
+import { DEAD_LETTERS_FILE, DeadLetters } from "./dead-letters.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";
 import { RecvPaths } from "./link/paths.ts";
 import { Spool } from "./spool.ts";
 import { adoptSpool } from "./spool-salvage.ts";
-import type { RecvFigures } from "./status.ts";
-import { TargetDesk } from "./target-desk.ts";
-import { startMqttTarget } from "./targets/mqtt.ts";
+import { makeStatus, type RecvFigures } from "./status.ts";
+import { makeStatusDocument } from "./status-document.ts";
+import { LETTERS_MARK, TargetDesk } from "./target-desk.ts";
+import { startTarget } from "./targets/start.ts";
 
 const TICK_MS = 20;
 const SAVE_MS = 200;
@@ -24,8 +29,10 @@ const CONTENT_OVERHEAD_BYTES = 256 * 1024;
 
 export type Rim = {
   readonly log: Logger;
-  /** The wall clock, milliseconds since 1970. */
+  /** Milliseconds since 1970, without the steps of the wall clock. */
   clock(): number;
+  /** The wall clock, for what has to agree with the rest of the world. */
+  wall(): number;
   /** A clock that only runs forward. */
   steady(): number;
   random(): number;
@@ -38,6 +45,8 @@ export class RecvAgent {
   readonly #core: RecvCore;
   readonly #spool: Spool;
   readonly #desk: TargetDesk;
+  readonly #deadLetters: DeadLetterDesk;
+  readonly #requeue: ReturnType<typeof openRequeueDesk>;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
   readonly #paths: RecvPaths;
   #timers: ReturnType<typeof setInterval>[] = [];
@@ -89,11 +98,31 @@ export class RecvAgent {
         return this.#problem === undefined;
       },
     });
-    const targets = config.profiles.map((profile) => startMqttTarget(profile, rim));
-    this.#desk = new TargetDesk(this.#spool, targets, () => this.#core.kept, {
-      clock: () => rim.clock(),
-      later: (work) => setImmediate(work),
+    const targetRim = {
+      ...rim,
+      clock: () => rim.wall(),
+      linkState: () => this.#core.health.state,
+      describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
+    };
+    const targets = config.profiles.map((profile) => startTarget(profile, targetRim));
+    const accepted = () => this.#core.kept;
+    const runnerRim = { clock: () => rim.clock(), later: (work: () => void) => setImmediate(work) };
+    this.#deadLetters = this.#openDeadLetters();
+    this.#requeue = openRequeueDesk(config.deadLetters.directory, this.#deadLetters, rim.log);
+    this.#desk = new TargetDesk(this.#spool, targets, accepted, runnerRim, this.#deadLetters);
+  }
+
+  #openDeadLetters(): DeadLetterDesk {
+    const { directory, bytesMax } = this.#config.deadLetters;
+    const { log: out } = this.#rim;
+    const log = openBlockLog(directory, DEAD_LETTERS_FILE, this.#config.spool.durability, {
+      owner: this.#config.link.id,
+      onRepair: (repair) => out.error({ repair }, describeRepair("dead letters", repair)),
+      clock: () => this.#rim.clock(),
     });
+    const fresh = randomBytes(8).toString("hex");
+    const mark = this.#spool.value(LETTERS_MARK);
+    return new DeadLetterDesk(new DeadLetters(log, bytesMax), mark, fresh, () => this.#rim.clock());
   }
 
   #run(): void {
@@ -118,6 +147,7 @@ export class RecvAgent {
     const left = Math.max(200, deadline - this.#rim.steady());
     await Promise.all(this.#desk.targets.map((target) => target.close(left)));
     this.#save();
+    this.#deadLetters.close();
     this.#core.close();
     return idle;
   }
@@ -144,6 +174,12 @@ export class RecvAgent {
       waitingBytes,
       spoolBytes: this.#spool.bytes,
       spoolBytesMax: this.#config.spool.bytesMax,
+      deadLetters: {
+        count: this.#deadLetters.count,
+        dropped: this.#deadLetters.dropped,
+        bytes: this.#deadLetters.bytes,
+        bytesMax: this.#config.deadLetters.bytesMax,
+      },
       counters,
       ledger,
       paths: this.#paths.figures(),
@@ -154,6 +190,7 @@ export class RecvAgent {
   #tick(): void {
     const now = this.#now();
     this.#core.tick(now);
+    this.#desk.tick(now.steadyMs);
     this.#paths.tick();
     const change = this.#core.health.tick(now.steadyMs);
     if (change === undefined) return;
@@ -184,6 +221,7 @@ export class RecvAgent {
 
   #save(): void {
     const { ageHoursMax } = this.#config.spool;
+    if (!this.#stopping) this.#requeue.look();
     this.#guard(() => {
       // What is released first makes room for what waits.
       this.#desk.save();

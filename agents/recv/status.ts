@@ -26,6 +26,13 @@ export type RecvFigures = {
   readonly waitingBytes: number;
   readonly spoolBytes: number;
   readonly spoolBytesMax: number;
+  /** `dropped` went to make room for newer ones, since the agent was started. */
+  readonly deadLetters: {
+    readonly count: number;
+    readonly dropped: number;
+    readonly bytes: number;
+    readonly bytesMax: number;
+  };
   readonly counters: Counters;
   readonly ledger: LinkLedger;
   readonly paths: readonly PathFigures[];
@@ -87,6 +94,7 @@ export type RecvStatus = {
   } | null;
   readonly ledger: LinkLedger;
   readonly spool: { readonly bytes: number; readonly bytesMax: number };
+  readonly deadLetters: RecvFigures["deadLetters"];
   readonly targets: readonly {
     readonly name: string;
     readonly type: string;
@@ -95,6 +103,8 @@ export type RecvStatus = {
     readonly problem: string | null;
     readonly connections: number;
     readonly ledger: TargetLedger;
+    /** What it was told of the link, in no ledger; null when its profile wants no status. */
+    readonly status: { readonly published: number; readonly lost: number } | null;
   }[];
 };
 
@@ -141,9 +151,11 @@ export function makeStatus(figures: RecvFigures, nowMs: number): RecvStatus {
       : null,
     ledger: figures.ledger,
     spool: { bytes: figures.spoolBytes, bytesMax: figures.spoolBytesMax },
+    deadLetters: figures.deadLetters,
     targets: figures.targets.map(({ target, ledger }) => {
       const { name, type, address, state, problem: trouble, connections } = target;
-      return { name, type, address, state, problem: trouble ?? null, connections, ledger };
+      const status = target.status ? { published: target.status.published, lost: target.status.lost } : null;
+      return { name, type, address, state, problem: trouble ?? null, connections, ledger, status };
     }),
   };
 }
@@ -221,6 +233,9 @@ export function createMetrics(read: () => RecvFigures): Metrics {
   metrics.gauge("tidegate_recv_spool_blocked", "1 while the spool takes no messages.", [], () =>
     single(read().problem === undefined ? 0 : 1),
   );
+  metrics.gauge("tidegate_recv_dead_letters", "Messages that targets refused, kept here.", [], () =>
+    single(read().deadLetters.count),
+  );
   addTargetMetrics(metrics, read);
   return metrics;
 }
@@ -284,6 +299,15 @@ function addTargetMetrics(metrics: Metrics, read: () => RecvFigures): void {
   metrics.gauge("tidegate_recv_target_held_messages", "Messages that wait.", ["target"], function* () {
     for (const { target, ledger } of read().targets) yield [{ target: target.name }, ledger.held];
   });
+  metrics.counter(
+    "tidegate_recv_target_status_published_total",
+    "Status messages delivered; in no ledger.",
+    ["target"],
+    function* () {
+      for (const { target } of read().targets)
+        if (target.status) yield [{ target: target.name }, target.status.published];
+    },
+  );
   for (const kind of ["filtered", "lost"] as const) {
     const label = kind === "lost" ? "reason" : "rule";
     const help = kind === "lost" ? "Messages lost, by reason." : "Messages a rule kept back.";

@@ -12,6 +12,7 @@ import {
 } from "../../shared/config/agent-tables.ts";
 import { choice, localTopicFilter, name, path, wholeNumber } from "../../shared/config/leaf.ts";
 import { chooseClock, type Loaded, type LoadOptions, refuse } from "../../shared/config/loaded.ts";
+import { NO_MATERIAL } from "../../shared/config/mqtt-session.ts";
 import { type Environment, Review } from "../../shared/config/review.ts";
 import { type LinkKeys, loadSealing, sealingShape } from "../../shared/config/sealing.ts";
 import { list, oneOrMore, table, tables } from "../../shared/config/table.ts";
@@ -168,7 +169,7 @@ export function loadSendConfig(
         durability: value.journal.durability,
       },
       sources: value.source.map((source, index) =>
-        toSource(source, value.link.id, materials[index] ?? { password: undefined, tls: undefined }),
+        toSource(source, value.link.id, materials[index] ?? NO_MATERIAL),
       ),
       filters: value.filter.map(({ name, drop }) => ({
         name,

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { fetchStatus } from "../../shared/admin/client.ts";
 import { startAdmin } from "../../shared/admin/server.ts";
+import { createAnchoredClock, describeStep } from "../../shared/anchored-clock.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
@@ -94,7 +95,11 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
   try {
     const agent = await SendAgent.start(config, {
       log,
-      clock: Date.now,
+      clock: createAnchoredClock(
+        Date.now,
+        () => performance.now(),
+        (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
+      ),
       steady: () => performance.now(),
       random: Math.random,
       random64: () => randomBytes(8).readBigUInt64BE(),

@@ -14,6 +14,8 @@ export type FaultContext = {
   readonly hasClientCertificate: boolean;
   readonly hasOwnAuthority: boolean;
   readonly connectTimeoutSeconds: number;
+  /** HOST:PORT; undefined = no proxy. */
+  readonly proxy: string | undefined;
 };
 
 export type ConnectionFault = {
@@ -33,16 +35,27 @@ export function explainFault(context: FaultContext, cause: FaultCause): Connecti
 type Sentence = (context: FaultContext, cause: FaultCause) => string;
 
 const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
+  "no-login": (_, { error }) => error?.message ?? "there is no login",
+  "proxy-unreachable": ({ proxy }, cause) =>
+    `the proxy ${proxy} cannot be reached (${showCode(cause) ?? "closed"}); check proxy.url, and that it runs`,
+  "proxy-auth": ({ proxy }, { error }) =>
+    `the proxy ${proxy} wants another login (${error?.message}); check proxy.username and its password`,
+  "proxy-refused": ({ proxy, address }, { error }) =>
+    `the proxy ${proxy} does not open the way to ${formatHost(address)}: ${error?.message}; have its operator allow this host and port, or check url`,
+  "proxy-protocol": ({ proxy }, { error }) =>
+    `the proxy ${proxy} does not behave like one: ${error?.message}; check the scheme and port of proxy.url`,
   dns: ({ address }) =>
     `the name ${address.host} has no address; check url, and that this host's name server knows the name`,
   refused: ({ address }) =>
     `nothing listens at ${formatHost(address)}; check the port in url, and that the broker runs`,
   unreachable: (context, cause) =>
     `there is no way to ${formatHost(context.address)} (${showCode(cause)}); check routes, cabling and this host's firewall`,
-  timeout: ({ address, connectTimeoutSeconds }, { phase }) =>
-    phase === "connect"
-      ? `${formatHost(address)} did not answer within ${connectTimeoutSeconds} s; a firewall may drop the packets, or the host is down`
-      : `${formatHost(address)} took the TCP connection but did not finish within ${connectTimeoutSeconds} s (at ${phase}); check that it is a broker for ${address.scheme}, or raise connect_timeout_seconds`,
+  timeout: ({ address, connectTimeoutSeconds, proxy }, { phase }) =>
+    phase === "proxy"
+      ? `the proxy ${proxy} did not open the way to ${formatHost(address)} within ${connectTimeoutSeconds} s; check proxy.url, or raise connect_timeout_seconds`
+      : phase === "connect"
+        ? `${formatHost(address)} did not answer within ${connectTimeoutSeconds} s; a firewall may drop the packets, or the host is down`
+        : `${formatHost(address)} took the TCP connection but did not finish within ${connectTimeoutSeconds} s (at ${phase}); check that it is a broker for ${address.scheme}, or raise connect_timeout_seconds`,
   reset: () =>
     "the network connection was cut; this mends itself, if it comes often look at the network and the broker's log",
   closed: ({ clientId }) =>

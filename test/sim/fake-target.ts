@@ -3,10 +3,11 @@
 import { judgeMessage } from "../../agents/recv/targets/rules.ts";
 import type { Judgement, TargetOutcome } from "../../agents/recv/targets/runner.ts";
 import type { Target } from "../../agents/recv/targets/target.ts";
+import { TopicRules } from "../../agents/recv/targets/topic-rules.ts";
 import type { Message } from "../../shared/message.ts";
 import type { TargetBook } from "./target-book.ts";
 
-const RULES = { topics: ["#"], topicPrefix: "", qosMax: 2, retain: "forward" } as const;
+const RULES = new TopicRules({ topics: ["#"], rules: [], topicPrefix: "", qosMax: 2, retain: "forward" });
 const LIMITS = { qosMax: 2, retainAvailable: true, packetBytesMax: undefined } as const;
 
 export type FakeTargetOptions = {

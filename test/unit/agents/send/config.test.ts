@@ -104,6 +104,7 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
         mqttVersion: "5",
         username: undefined,
         password: undefined,
+        proxy: undefined,
         keepaliveSeconds: 30,
         connectTimeoutSeconds: 10,
         reconnectMinMs: 500,
