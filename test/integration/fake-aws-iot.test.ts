@@ -369,6 +369,12 @@ describe("AwsIotFake and signed requests", () => {
 
   const TRIES: [title: string, edit: (url: string) => string, atMs: number, status: string][] = [
     ["all right", (url) => url, 0, "101"],
+    [
+      "the fields in another order",
+      (url) => url.replace(/\?(X-Amz-Algorithm=[^&]+)&(.*)/, "?$2&$1"),
+      0,
+      "101",
+    ],
     ["a date six minutes old", (url) => url, -360_000, "403"],
     ["a date six minutes ahead", (url) => url, 360_000, "403"],
     ["another token", (url) => url.replace("tok", "tik"), 0, "403"],
