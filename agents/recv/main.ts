@@ -9,6 +9,7 @@ import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
+import { type Finding, formatFinding, formatVerdict } from "../../shared/doctor/finding.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { inspectPath } from "../../shared/inspect/inspect.ts";
 import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
@@ -17,6 +18,7 @@ import { createLog, type Logger } from "../../shared/log.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
 import { runDeadLetters } from "./dead-letters-command.ts";
+import { examine } from "./doctor/doctor.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
 import { profileTypes, writeProfile } from "./init-command.ts";
 import { prepareInspect } from "./inspect-command.ts";
@@ -36,6 +38,12 @@ const TABLE: CommandTable = {
     {
       name: "check",
       summary: "Read the configuration and every file it names, and tell all faults",
+      options: [CONFIG_OPTION],
+    },
+    {
+      name: "doctor",
+      summary:
+        "Try what the configuration names: directories, paths, targets; says what to do about what fails",
       options: [CONFIG_OPTION],
     },
     {
@@ -119,14 +127,15 @@ function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Lo
 async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "recv", level: config.log.level, file: config.log.file });
   log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-recv starts");
+  const clock = createAnchoredClock(
+    Date.now,
+    () => performance.now(),
+    (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
+  );
   try {
     const agent = await RecvAgent.start(config, {
       log,
-      clock: createAnchoredClock(
-        Date.now,
-        () => performance.now(),
-        (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
-      ),
+      clock,
       wall: Date.now,
       steady: () => performance.now(),
       random: Math.random,
@@ -137,7 +146,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
         ...config.admin.address,
         token: config.admin.token?.reveal(),
         metrics: createMetrics(() => agent.figures()),
-        status: () => makeStatus(agent.figures(), Date.now()),
+        status: () => makeStatus(agent.figures(), clock()),
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
@@ -185,6 +194,7 @@ async function main(): Promise<ExitStatus> {
   }
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   if (line.name === "check") return check(loaded.config);
+  if (line.name === "doctor") return doctor(loaded.config);
   if (line.name === "policy") return showPolicies(loaded.config, line.values);
   if (line.name === "gaps") return showGaps(loaded.config, line.values);
   if (line.name === "dead-letters") return handleDeadLetters(loaded.config, line.values);
@@ -196,6 +206,16 @@ function check(config: RecvConfig): ExitStatus {
   return print(
     `configuration is fine: link ${link.id}, ${describeSealing(config)}, ${count(link.paths.length, "path")}, ${count(profiles.length, "target")}\n`,
   );
+}
+
+async function doctor(config: RecvConfig): Promise<ExitStatus> {
+  const findings: Finding[] = [];
+  for await (const finding of examine(config)) {
+    findings.push(finding);
+    print(formatFinding(finding));
+  }
+  print(formatVerdict(findings));
+  return findings.some(({ level }) => level === "fail") ? EXIT.failed : EXIT.ok;
 }
 
 function init(type: string): ExitStatus {

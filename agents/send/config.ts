@@ -12,7 +12,6 @@ import {
 } from "../../shared/config/agent-tables.ts";
 import { choice, localTopicFilter, name, path, wholeNumber } from "../../shared/config/leaf.ts";
 import { chooseClock, type Loaded, type LoadOptions, refuse } from "../../shared/config/loaded.ts";
-import { NO_MATERIAL } from "../../shared/config/mqtt-session.ts";
 import { type Environment, Review } from "../../shared/config/review.ts";
 import { type LinkKeys, loadSealing, sealingShape } from "../../shared/config/sealing.ts";
 import { list, oneOrMore, table, tables } from "../../shared/config/table.ts";
@@ -168,9 +167,7 @@ export function loadSendConfig(
         ageHoursMax: value.journal.age_hours_max,
         durability: value.journal.durability,
       },
-      sources: value.source.map((source, index) =>
-        toSource(source, value.link.id, materials[index] ?? NO_MATERIAL),
-      ),
+      sources: value.source.map((source, index) => toSource(review, source, value.link.id, materials[index])),
       filters: value.filter.map(({ name, drop }) => ({
         name,
         drop: typeof drop === "string" ? [drop] : drop,

@@ -2,7 +2,7 @@
 // the tables of docs/performance.md, unless other programs disturbed it too much. Ends with status 1 when a run lost, doubled or disordered a message.
 //
 //   npm run bench                       everything, about ten minutes
-//   npm run bench -- --only link        one of throughput, latency, link, start; nothing is written
+//   npm run bench -- --only link        one of throughput, latency, link, start, listen; nothing is written
 //   npm run bench -- --rounds 1         fewer rounds than 3; nothing is written
 //   npm run bench -- --profile FOLDER   one run of each QoS with the agents from source; their CPU profiles go there
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,6 +15,7 @@ import { type RunWishes, runUndisturbed } from "./carry.ts";
 import type { Arm } from "./chain.ts";
 import { type Entrant, hold, type Standing } from "./contest.ts";
 import { runLink } from "./link.ts";
+import { measureListen } from "./listen.ts";
 import type { Durability, Programs } from "./pair.ts";
 import { formatResults, type LinkStanding, type Results, replaceResults } from "./report.ts";
 import { measureStart } from "./startup.ts";
@@ -185,6 +186,10 @@ function record(results: Results): void {
 async function main(): Promise<number> {
   if (values.profile !== undefined) {
     await profile(values.profile);
+    return 0;
+  }
+  if (values.only === "listen") {
+    process.stdout.write(`${await measureListen(rounds, note)}\n`);
     return 0;
   }
   using workspace = new Workspace("bench");

@@ -54,8 +54,10 @@ requireTools(["mosquitto"])("a backlog", () => {
       const drainer = await waitUntilReady(site.startRecv());
       const before = await drainer.readStatus<RecvStatus>();
       expect(ledger(before)).toMatchObject({ accepted: MESSAGES, forwarded: 0, held: MESSAGES });
-      await business.start();
-      const far = await NumberCollector.start(business.port, MESSAGES);
+      const far = await drainer.whilePaused(async () => {
+        await business.start();
+        return NumberCollector.start(business.port, MESSAGES);
+      });
       const startMs = performance.now();
       await waitFor(
         "half of it",
@@ -95,9 +97,13 @@ requireTools(["mosquitto"])("a backlog", () => {
     const backlog = 4000;
     await publishNumbers(plant.port, 0, backlog);
     await recv.waitForStatus<RecvStatus>("all held", ({ ledger }) => ledger.accepted === backlog);
-    await business.start();
-    const far = await NumberCollector.start(business.port, backlog);
-    const live = site.use(await Collector.start({ door: business.port }, "live/#"));
+    const [far, live] = await recv.whilePaused(async () => {
+      await business.start();
+      return [
+        await NumberCollector.start(business.port, backlog),
+        site.use(await Collector.start({ door: business.port }, "live/#")),
+      ] as const;
+    });
     const near = site.use(await Publisher.start({ door: plant.port }));
     const startMs = performance.now();
     await waitFor("the backlog under way", 20_000, () => far.distinct > 100);
@@ -162,7 +168,10 @@ requireTools(["mosquitto"])("a backlog", () => {
       const { held, lost } = ledger(settled);
       expect(lost.overflow).toBe(count - held);
       expect(held).toBeWithin(300, 420);
-      const far = site.use(await Collector.start({ door: await startAgain(business) }));
+      const far = await recv.whilePaused(async () => {
+        await business.start();
+        return site.use(await Collector.start({ door: business.port }));
+      });
       await far.waitForCount(held, undefined, () => recv.tail());
       const numbers = far.messages.map(({ payload }) => payload.readUInt32BE());
       expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
@@ -182,8 +191,3 @@ requireTools(["mosquitto"])("a backlog", () => {
     120_000,
   );
 });
-
-async function startAgain(broker: { start(): Promise<void>; readonly port: number }): Promise<number> {
-  await broker.start();
-  return broker.port;
-}

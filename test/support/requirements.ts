@@ -12,8 +12,9 @@ export const SDK_FOLDER = fileURLToPath(new URL("../fakes/sdk", import.meta.url)
 
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/** The full path of a program, or undefined. Looks where Debian keeps system programs, too. */
+/** The full path of a program, or of a file that is named by one, or undefined. Looks where Debian keeps system programs, too. */
 export function findTool(name: string): string | undefined {
+  if (name.startsWith("/")) return existsSync(name) ? name : undefined;
   const folders = [...(process.env.PATH ?? "").split(delimiter), ...SYSTEM_FOLDERS];
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }

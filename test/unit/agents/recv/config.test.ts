@@ -96,6 +96,7 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
       connectionsMax: 1,
       plan: { backlog: "oldest-first", drainPerSecond: 0, retentionHours: 0, overflow: "drop-oldest" },
       status: undefined,
+      probe: undefined,
     },
   ]);
 });
@@ -174,7 +175,7 @@ const PROFILE_FAULTS: [from: string, to: string, line: string][] = [
   [
     '"plant-7"',
     '"x"\nqueue_messages_max = 5',
-    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, proxy, client_id, connections, name, topics, topic_prefix, qos_max, retain, rule, inflight_max, messages_per_second, bytes_per_second, backlog, drain_per_second, retention_hours, overflow, status",
+    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, proxy, client_id, connections, name, topics, topic_prefix, qos_max, retain, rule, inflight_max, messages_per_second, bytes_per_second, backlog, drain_per_second, retention_hours, overflow, status, probe",
   ],
   [
     '"plant-7"',

@@ -153,7 +153,7 @@ file = "logs/send.log"
 `,
     { PASSWORD: "swordfish" },
   );
-  const [first, second] = loaded.sources;
+  const [first, second] = loaded.sources.filter((source) => source.type === "subscribe");
   expect(first?.topics).toEqual([
     { filter: "a/#", qos: 0 },
     { filter: "b", qos: 2 },
