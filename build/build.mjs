@@ -9,7 +9,7 @@ import { bootstrap, giveUp, ROOT } from "./bootstrap.mjs";
 import { readStamp } from "./stamp.mjs";
 import { collectLicences } from "./third-party.mjs";
 
-const AGENTS = ["send", "recv"];
+export const AGENTS = ["send", "recv"];
 const SOURCES = [
   "agents",
   "shared",
@@ -39,24 +39,26 @@ export function build(bun, { force = false } = {}) {
   }
   mkdirSync(join(ROOT, "dist"), { recursive: true });
   rmSync(mark, { force: true });
-  for (const agent of AGENTS) compile(bun, agent, stamp);
+  for (const agent of AGENTS) compile(bun, agent, stamp, `dist/tidegate-${agent}`);
   writeFileSync(join(ROOT, "dist/THIRD_PARTY.txt"), collectLicences());
   writeFileSync(mark, digest);
   return programs;
 }
 
 // Compiled beside its final name and moved there, so that an agent that runs from dist/ is never cut short.
-function compile(bun, agent, stamp) {
+/** Compiles one agent to `path`, relative to the root; `more` are further arguments of the compiler. */
+export function compile(bun, agent, stamp, path, more = []) {
   const defines = Object.entries(stamp).flatMap(([name, value]) => [
     "--define",
     `${name}=${JSON.stringify(value)}`,
   ]);
-  const fresh = `dist/tidegate-${agent}.new`;
-  const args = ["build", `agents/${agent}/main.ts`, ...COMPILE, ...TRACE, ...defines, "--outfile", fresh];
+  const fresh = `${path}.new`;
+  const entry = `agents/${agent}/main.ts`;
+  const args = ["build", entry, ...COMPILE, ...TRACE, ...defines, ...more, "--outfile", fresh];
   const run = spawnSync(bun, args, { cwd: ROOT, encoding: "utf8" });
   if (run.status !== 0) giveUp(`cannot build tidegate-${agent}:\n${run.stdout}${run.stderr}`);
   rmSync(join(ROOT, `${fresh}.map`), { force: true }); // A copy lies within the program.
-  renameSync(join(ROOT, fresh), join(ROOT, `dist/tidegate-${agent}`));
+  renameSync(join(ROOT, fresh), join(ROOT, path));
 }
 
 function digestSources(stamp) {

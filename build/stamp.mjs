@@ -19,10 +19,16 @@ function readCommit() {
 }
 
 function readDate() {
+  const epochSeconds = readEpochSeconds();
+  return epochSeconds === undefined ? "unknown" : new Date(epochSeconds * 1000).toISOString();
+}
+
+/** The commit's time in seconds since 1970, or what SOURCE_DATE_EPOCH says. */
+export function readEpochSeconds() {
   const epochSeconds = Number(
     process.env.SOURCE_DATE_EPOCH ?? git("log", "-1", "--format=%ct") ?? Number.NaN,
   );
-  return Number.isFinite(epochSeconds) ? new Date(epochSeconds * 1000).toISOString() : "unknown";
+  return Number.isFinite(epochSeconds) ? epochSeconds : undefined;
 }
 
 // The sources may be an unpacked archive without git, or lie inside another repository.

@@ -39,6 +39,18 @@ const SAMPLES: Readonly<Record<string, Samples>> = {
     client_id: "plant-7",
     tls: { cert_file: "plant-7.pem.crt", key_file: "plant-7.pem.key" },
   },
+  "azure-iot-hub": {
+    hub: "HUB.azure-devices.net",
+    device_id: "plant-7",
+    auth: "sas-key",
+    device_key_file: "plant-7.key",
+  },
+  "azure-event-grid": {
+    endpoint: "NAMESPACE.westeurope-1.ts.eventgrid.azure.net",
+    client_id: "plant-7",
+    username: "plant-7",
+    tls: { cert_file: "plant-7.pem.crt", key_file: "plant-7.pem.key" },
+  },
 };
 const WIDTH = 110;
 

@@ -18,6 +18,14 @@ export function formatPolicy(profile: TargetProfile): string {
       return JSON.stringify(makeAwsPolicy(profile), null, 2);
     case "mqtt":
       return formatAccessList(profile);
+    case "azure-iot-hub":
+      return formatHubNeeds(profile);
+    case "azure-event-grid":
+      return [
+        `# A client with the authentication name ${profile.username ?? profile.clientId}, in a client group of its own; a topic space with`,
+        "# these templates; a permission binding of the two with the permission Publisher, and none to subscribe:",
+        ...listFilters(profile).map((filter) => `  ${filter}`),
+      ].join("\n");
     case "hivemq-cloud":
     case "emqx-cloud":
       return [
@@ -25,6 +33,22 @@ export function formatPolicy(profile: TargetProfile): string {
         ...listFilters(profile).map((filter) => `  ${filter}`),
       ].join("\n");
   }
+}
+
+function formatHubNeeds({
+  auth,
+  deviceId,
+  provisioning,
+}: Extract<TargetProfile, { type: "azure-iot-hub" }>): string {
+  const who = deviceId ?? "each device that messages are sent as";
+  const lines = [
+    `# An enabled identity in the hub for ${who}; a device may send its own telemetry, and needs no more.`,
+  ];
+  if (auth.kind === "sas-policy")
+    lines.push(`# The shared access policy "${auth.policy}" with the permission DeviceConnect only.`);
+  if (provisioning !== undefined)
+    lines.push("# An enrolment in the provisioning service for the registration id, linked to the hub.");
+  return lines.join("\n");
 }
 
 /** As Mosquitto's acl_file has it. */

@@ -9,7 +9,30 @@ import type { Review } from "../../shared/config/review.ts";
 import { quoteText } from "../../shared/config/show-value.ts";
 import { typedTable } from "../../shared/config/table.ts";
 import type { Partially } from "../../shared/config/validate.ts";
-import { type AwsIotTarget, awsIotTable, awsUrl, loadAwsIot, toAwsIotTarget } from "./types/aws-iot.ts";
+import {
+  type AwsIotTable,
+  type AwsIotTarget,
+  awsIotTable,
+  awsUrl,
+  loadAwsIot,
+  toAwsIotTarget,
+} from "./types/aws-iot.ts";
+import {
+  type AzureEventGridTable,
+  type AzureEventGridTarget,
+  azureEventGridTable,
+  eventGridUrl,
+  loadAzureEventGrid,
+  toAzureEventGridTarget,
+} from "./types/azure-event-grid.ts";
+import {
+  type AzureIotHubTable,
+  type AzureIotHubTarget,
+  azureIotHubTable,
+  hubSeats,
+  loadAzureIotHub,
+  toAzureIotHubTarget,
+} from "./types/azure-iot-hub.ts";
 import {
   emqxCloudTable,
   hivemqCloudTable,
@@ -20,9 +43,16 @@ import {
 } from "./types/mqtt.ts";
 
 /** Grows by one type with each kind of target. */
-export type TargetProfile = MqttTarget | AwsIotTarget;
+export type TargetProfile = MqttTarget | AwsIotTarget | AzureIotHubTarget | AzureEventGridTarget;
 
-export const profileSchema = typedTable([mqttTable, hivemqCloudTable, emqxCloudTable, awsIotTable]);
+export const profileSchema = typedTable([
+  mqttTable,
+  hivemqCloudTable,
+  emqxCloudTable,
+  awsIotTable,
+  azureIotHubTable,
+  azureEventGridTable,
+]);
 type ProfileTable = z.output<typeof profileSchema>;
 
 /** What is taken by one target only: its name, and each place at a broker. */
@@ -51,9 +81,22 @@ export function readProfile(
       if (value?.type !== "aws-iot") return { toTarget: undefined };
       return { toTarget: () => toAwsIotTarget(review, nameDefault, value, material) };
     }
-    default: {
+    case "azure-iot-hub": {
+      const material = loadAzureIotHub(review, profile);
+      if (value?.type !== "azure-iot-hub") return { toTarget: undefined };
+      return { toTarget: () => toAzureIotHubTarget(review, nameDefault, value, material) };
+    }
+    case "azure-event-grid": {
+      const material = loadAzureEventGrid(review, profile);
+      if (value?.type !== "azure-event-grid") return { toTarget: undefined };
+      return { toTarget: () => toAzureEventGridTarget(review, nameDefault, value, material) };
+    }
+    case "mqtt":
+    case "hivemq-cloud":
+    case "emqx-cloud": {
       const material = loadMqtt(review, profile);
-      if (value === undefined || value.type === "aws-iot") return { toTarget: undefined };
+      if (value?.type !== "mqtt" && value?.type !== "hivemq-cloud" && value?.type !== "emqx-cloud")
+        return { toTarget: undefined };
       return { toTarget: () => toMqttTarget(review, nameDefault, value, material) };
     }
   }
@@ -63,17 +106,42 @@ export function readProfile(
 export function claimsOf(review: Review, profile: Partially<ProfileTable>): Claim[] {
   const name = profile.name ?? nameFromFile(review.document.file);
   const claims: Claim[] = [{ path: ["name"], key: `name ${name}`, shown: name }];
-  if (profile.type === undefined) return claims;
-  const url = "endpoint" in profile ? awsUrl(profile) : "url" in profile ? profile.url : undefined;
+  for (const { path, seat } of seatsOf(profile))
+    if (seat !== undefined) claims.push({ path, key: `seat ${seat}`, shown: seat });
+  return claims;
+}
+
+type Seat = { readonly path: readonly string[]; readonly seat: string | undefined };
+
+function seatsOf(profile: Partially<ProfileTable>): Seat[] {
+  if (profile.type === undefined) return [];
+  if (isIotHub(profile)) return hubSeats(profile);
+  const url = urlOf(profile);
+  const { client_id: clientId } = profile;
   // Each connection has a client id of its own.
   const count = profile.connections ?? 1;
-  for (let number = 1; number <= count; number++) {
-    const id =
-      profile.client_id === undefined || count === 1 ? profile.client_id : `${profile.client_id}-${number}`;
-    const seat = describeSeat(url, id);
-    if (seat !== undefined) claims.push({ path: ["client_id"], key: `seat ${seat}`, shown: seat });
-  }
-  return claims;
+  const ids =
+    clientId === undefined || count === 1
+      ? [clientId]
+      : Array.from({ length: count }, (_, index) => `${clientId}-${index + 1}`);
+  return ids.map((id) => ({ path: ["client_id"], seat: describeSeat(url, id) }));
+}
+
+function urlOf(profile: Partially<Exclude<ProfileTable, AzureIotHubTable>>): string | undefined {
+  if (isEventGrid(profile)) return eventGridUrl(profile);
+  return isAwsIot(profile) ? awsUrl(profile) : profile.url;
+}
+
+function isAwsIot(profile: Partially<ProfileTable>): profile is Partially<AwsIotTable> {
+  return profile.type === "aws-iot";
+}
+
+function isEventGrid(profile: Partially<ProfileTable>): profile is Partially<AzureEventGridTable> {
+  return profile.type === "azure-event-grid";
+}
+
+function isIotHub(profile: Partially<ProfileTable>): profile is Partially<AzureIotHubTable> {
+  return profile.type === "azure-iot-hub";
 }
 
 function nameFromFile(file: string): string {

@@ -102,6 +102,8 @@ export class RecvAgent {
     const targetRim = {
       ...rim,
       clock: () => rim.wall(),
+      directory: config.spool.directory,
+      clockDifferenceMs: () => this.#core.health.clockDifferenceMs,
       linkState: () => this.#core.health.state,
       describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
     };

@@ -15,6 +15,7 @@ import { inspectPath } from "../../shared/inspect/inspect.ts";
 import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
 import { pump } from "../../shared/inspect/pump.ts";
 import { createLog, type Logger } from "../../shared/log.ts";
+import { openSupervisor } from "../../shared/native/notify.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
 import { prepareInspect } from "./inspect-command.ts";
@@ -25,6 +26,9 @@ import { createMetrics, judgeReadiness, makeStatus, type SendStatus } from "./st
 import { formatSendStatus } from "./status-text.ts";
 
 const { version, commit, date } = BUILD_INFO;
+
+/** What an end in good order may take beyond the grace for messages: disconnecting, closing the disk's files. */
+const STOP_MARGIN_MS = 10_000;
 
 const TABLE: CommandTable = {
   program: "tidegate-send",
@@ -119,13 +123,17 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
     process.on("SIGHUP", () => reloadKeys(file, config, agent, log));
+    const supervisor = openSupervisor(process.env, process.pid, (why) => log.warn(why));
+    supervisor.ready(`link ${config.link.id}`);
     const signal = await waitForSignal();
+    supervisor.stopping(config.stop.graceSeconds * 1000 + STOP_MARGIN_MS);
     log.info(
       { signal, graceSeconds: config.stop.graceSeconds },
       "stopping: taking no more in, sending what is held",
     );
     const idle = await agent.stop(config.stop.graceSeconds * 1000);
     await admin?.stop();
+    supervisor.close();
     log.info({ idle }, idle ? "stopped: all was sent" : "stopped: what was not sent stays in the journal");
     return EXIT.ok;
   } catch (error) {

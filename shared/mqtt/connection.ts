@@ -32,6 +32,8 @@ export type BrokerConnectionOptions = {
   readonly clientId: string;
   /** Asked before each attempt: a login may age. */
   readonly login: () => Login;
+  /** What to look at when the broker refuses the login; the user name and the password when absent. */
+  readonly loginHint?: string | undefined;
   /** Clean session in MQTT 3.1.1. */
   readonly cleanStart: boolean;
   /** MQTT 5 only. */
@@ -64,6 +66,10 @@ export type Login = {
   readonly password: Revealable<string> | undefined;
   /** Of the WebSocket, in place of the address's, where that holds a signature. */
   readonly path?: string | undefined;
+  /** In place of the address's, where something else tells which broker it is. */
+  readonly endpoint?: { readonly host: string; readonly port: number } | undefined;
+  /** In place of the one in the options. */
+  readonly clientId?: string | undefined;
   /** Why there is no login now, in words: the attempt fails with them. */
   readonly problem?: string | undefined;
   /** MQTT 5 only: enhanced authentication [MQTT5 4.12]. */
@@ -103,6 +109,8 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
   const backoff = new Backoff(options.reconnectMinMs, options.reconnectMaxMs, options.random);
   let cause = newCause();
   let tls: TlsSettings | undefined;
+  let address = options.address;
+  let { clientId } = options;
   let isRenewing = false;
   let stableTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -118,7 +126,9 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
     };
     const login = options.login();
     setLogin(client.options, login);
-    const address = login.path === undefined ? options.address : { ...options.address, path: login.path };
+    address = { ...options.address, ...login.endpoint, path: login.path ?? options.address.path };
+    clientId = login.clientId ?? options.clientId;
+    client.options.clientId = clientId;
     tls = options.tls();
     const socket =
       login.problem === undefined
@@ -160,7 +170,10 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
       options.onRenewing?.();
       return;
     }
-    options.onOffline(explainFault(faultContext(options, tls), cause), client.options.reconnectPeriod ?? 0);
+    options.onOffline(
+      explainFault({ ...faultContext(options, tls), address, clientId }, cause),
+      client.options.reconnectPeriod ?? 0,
+    );
   });
   const renew = () => {
     if (!client.connected || isRenewing) return;
@@ -255,6 +268,7 @@ function faultContext(options: BrokerConnectionOptions, tls: TlsSettings | undef
     hasClientCertificate: tls?.certPem !== undefined,
     hasOwnAuthority: tls?.caPem !== undefined,
     connectTimeoutSeconds: options.connectTimeoutSeconds,
+    loginHint: options.loginHint,
     proxy: options.proxy && formatHost(options.proxy),
   };
 }

@@ -14,6 +14,8 @@ export type FaultContext = {
   readonly hasClientCertificate: boolean;
   readonly hasOwnAuthority: boolean;
   readonly connectTimeoutSeconds: number;
+  /** What to look at when the login is refused. */
+  readonly loginHint?: string | undefined;
   /** HOST:PORT; undefined = no proxy. */
   readonly proxy: string | undefined;
 };
@@ -87,8 +89,8 @@ const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
   "tls-alpn": () => "the broker speaks none of the protocols in tls.alpn; correct or remove tls.alpn",
   websocket: ({ address }, { error }) =>
     `${formatHost(address)} does not open a WebSocket for MQTT: ${error?.message}; check the path in url, and proxies on the way`,
-  auth: (_, cause) =>
-    `the broker refuses our login (${showCode(cause)}); check username and password, and what the broker allows this client`,
+  auth: ({ loginHint = LOGIN_HINT }, cause) =>
+    `the broker refuses our login (${showCode(cause)}); ${loginHint}`,
   "client-id": ({ clientId }) =>
     `the broker refuses the client id "${clientId}"; set client_id to one it allows`,
   "server-unavailable": (_, cause) =>
@@ -110,6 +112,7 @@ const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
     `${cause.error?.message ?? "no reason is known"} (${showCode(cause) ?? "no code"}); the broker's log may say more`,
 };
 
+const LOGIN_HINT = "check username and password, and what the broker allows this client";
 const PROTOCOL_VERSION = /PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/;
 
 /** The scheme that is mistaken for this one most often. */

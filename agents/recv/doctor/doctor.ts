@@ -19,7 +19,7 @@ export async function* examine(config: RecvConfig): AsyncGenerator<Finding> {
     return;
   }
   yield* await checkPaths(config);
-  for (const profile of config.profiles) yield await checkTarget(profile);
+  for (const profile of config.profiles) yield await checkTarget(profile, config.spool.directory);
 }
 
 function* examineRunning(status: RecvStatus): Generator<Finding> {

@@ -14,13 +14,16 @@ const LOGIN_TRIES = 3;
 const DAY_MS = 86_400_000;
 const WARN_DAYS = 30;
 
-export async function checkTarget(profile: TargetProfile): Promise<Finding> {
+/** `directory` is the spool's: an assignment by a provisioning service is kept there. */
+export async function checkTarget(profile: TargetProfile, directory: string): Promise<Finding> {
   const subject = `target ${profile.name}`;
   const rim = {
     log: createSilentLog(),
     clock: Date.now,
     steady: () => performance.now(),
     random: Math.random,
+    directory,
+    clockDifferenceMs: () => undefined,
     linkState: () => "waiting",
     describe: () => ({}),
   };

@@ -10,20 +10,25 @@ import type { Message } from "../../../shared/message.ts";
 import type { BrokerWill } from "../../../shared/mqtt/connection.ts";
 import type { EgressOutcome } from "../../../shared/mqtt/egress-tap.ts";
 import type { ConnectionFault } from "../../../shared/mqtt/explain.ts";
-import { Channel, type ChannelLogin, type ChannelOptions } from "./channel.ts";
+import { Channel, type ChannelOptions } from "./channel.ts";
 import { type Channels, SharedChannels } from "./channels.ts";
-import type { Judgement, TargetOutcome } from "./outcome.ts";
+import type { Dialect } from "./dialect.ts";
+import type { TargetOutcome } from "./outcome.ts";
 import type { TargetPlan } from "./plan.ts";
-import type { PublishRateSettings } from "./publish-rate.ts";
+import { PublishRate, type PublishRateSettings } from "./publish-rate.ts";
 import { judgeMessage } from "./rules.ts";
 import { StatusBeacon, type StatusSettings } from "./status-beacon.ts";
-import type { Target, TargetState } from "./target.ts";
+import type { Target } from "./target.ts";
 import { TlsFiles } from "./tls-files.ts";
 import { type TopicRuleSettings, TopicRules } from "./topic-rules.ts";
+
+export type { Dialect } from "./dialect.ts";
 
 /** The same trouble is logged again after this time. */
 const REPEAT_LOG_MS = 60_000;
 const LOSS_LOG_MS = 10_000;
+/** A target with a connection for each device may have had many. */
+const LABELS_MAX = 1000;
 
 export type BrokerTarget = MqttSession & {
   readonly name: string;
@@ -50,19 +55,13 @@ export type TargetRim = {
   /** A clock that only runs forward. */
   steady(): number;
   random(): number;
+  /** Where the agent keeps what it has to remember. */
+  readonly directory: string;
+  /** How far the clock of the other side is behind ours; undefined while nothing is heard of it. */
+  clockDifferenceMs(): number | undefined;
   /** For the status that a profile wants published. */
   linkState(): string;
   describe(target: string): object;
-};
-
-/** What a type of target does in its own way. */
-export type Dialect = {
-  /** The last word on a message that has its topic, QoS and retain flag: the vendor's limits and formats. */
-  judge?(message: Message, original: Message): Judgement;
-  /** To be called every few milliseconds. */
-  tick?(): void;
-  /** Asked before each attempt of a connection; the user and password of the profile when absent. */
-  login?(clientId: string): ChannelLogin;
 };
 
 /** Connects and stays connected until close(). */
@@ -101,39 +100,42 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
           return;
         }
         const { publish } = judgement;
-        channels.pick(publish).publish(publish, (outcome) => {
+        channels.publish(publish, (outcome) => {
           if (outcome.kind !== "forwarded") noteLoss("status", message, explainOutcome(outcome));
           onSettled(outcome.kind === "forwarded", outcome.kind === "poison");
         });
       },
     });
 
-  const openChannel = (index: number): Channel => {
-    const clientId = nameClient(profile, index);
-    const label =
-      profile.connectionsMax === 1
-        ? `target ${profile.name}`
-        : `target ${profile.name} (connection ${index + 1})`;
+  const openChannel = (
+    label: string,
+    clientId: string,
+    rate: PublishRate | undefined,
+    hasBeacon = false,
+  ): Channel => {
     const options: ChannelOptions = {
       label,
       session: profile,
       clientId,
       tls: () => tlsFiles?.config,
       login: dialect.login && (() => (dialect.login as NonNullable<Dialect["login"]>)(clientId)),
-      will: index === 0 ? (beacon?.will as BrokerWill | undefined) : undefined,
+      loginHint: dialect.loginHint,
+      will: hasBeacon ? (beacon?.will as BrokerWill | undefined) : undefined,
       inflightMax: profile.inflightMax,
       inflightBytesMax: profile.inflightBytesMax,
-      rate: profile.rate,
+      rate,
     };
     const channel: Channel = new Channel(options, rim, {
       online: () => {
         faults.forget(label);
         rim.log.info({ ...names, connections: channel.connections }, `${label} is connected`);
-        if (index === 0) beacon?.noteUp();
+        dialect.heard?.(clientId, undefined);
+        if (hasBeacon) beacon?.noteUp();
       },
       offline: (fault, retryMs) => {
-        if (index === 0) beacon?.noteDown();
+        if (hasBeacon) beacon?.noteDown();
         faults.note(label, names, fault, retryMs);
+        dialect.heard?.(clientId, fault);
       },
       protocolError: (reason) =>
         rim.log.error({ ...names, reason }, `${label}: the broker breaks the protocol: ${reason}`),
@@ -141,8 +143,20 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
     });
     return channel;
   };
-  const all = Array.from({ length: profile.connectionsMax }, (_, index) => openChannel(index));
-  const channels: Channels = new SharedChannels(all);
+  const openShared = (index: number): Channel => {
+    const label =
+      profile.connectionsMax === 1
+        ? `target ${profile.name}`
+        : `target ${profile.name} (connection ${index + 1})`;
+    const rate = profile.rate && new PublishRate(profile.rate);
+    return openChannel(label, nameClient(profile, index), rate, index === 0);
+  };
+  const channels: Channels =
+    dialect.channels?.({
+      steady: () => rim.steady(),
+      open: (label, clientId, rate) => openChannel(label, clientId, rate),
+      ready: () => target.onReady(),
+    }) ?? new SharedChannels(Array.from({ length: profile.connectionsMax }, (_, index) => openShared(index)));
 
   const noteLoss = (outcome: TargetOutcome | "status", message: Message, why: string) => {
     const alike = limiter.allow(outcome, rim.clock());
@@ -157,13 +171,13 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
     type: profile.type,
     address: formatBrokerUrl(profile.url),
     get state() {
-      return combineStates(channels.all);
+      return channels.state === "connecting" && dialect.problem?.() !== undefined ? "down" : channels.state;
     },
     get problem() {
-      return channels.all.find(({ problem }) => problem !== undefined)?.problem;
+      return channels.problem ?? dialect.problem?.();
     },
     get connections() {
-      return channels.all.reduce((sum, { connections }) => sum + connections, 0);
+      return channels.connections;
     },
     get certificateEndMs() {
       return tlsFiles?.endMs;
@@ -183,7 +197,7 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
       return judgement;
     },
     publish(message, onSettled) {
-      channels.pick(message).publish(message, (outcome) => {
+      channels.publish(message, (outcome) => {
         if (outcome.kind === "forwarded") onSettled("forwarded");
         else {
           const detail = explainOutcome(outcome);
@@ -201,10 +215,20 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
     onReady: () => {},
     close: async (graceMs) => {
       beacon?.sayStopped();
-      await Promise.all(channels.all.map((channel) => channel.close(graceMs)));
+      dialect.close?.();
+      await channels.close(graceMs);
     },
   };
-  for (const channel of channels.all) channel.connect();
+  let hasConnected = false;
+  const connect = () => {
+    if (!hasConnected) channels.connect();
+    hasConnected = true;
+  };
+  const renew = () => {
+    for (const channel of channels.all) channel.renew();
+  };
+  if (dialect.begin === undefined) connect();
+  else dialect.begin({ log: rim.log, connect, renew, tls: () => tlsFiles?.config });
   return target;
 }
 
@@ -213,12 +237,6 @@ const NO_LIMITS = { qosMax: 2, retainAvailable: true, packetBytesMax: undefined 
 /** One connection has the client id as it is, several have it with their number. */
 export function nameClient(profile: BrokerTarget, index: number): string {
   return profile.connectionsMax === 1 ? profile.clientId : `${profile.clientId}-${index + 1}`;
-}
-
-/** Down when one of them is: its topics wait. */
-function combineStates(channels: readonly Channel[]): TargetState {
-  if (channels.every(({ state }) => state === "connected")) return "connected";
-  return channels.some(({ state }) => state === "down") ? "down" : "connecting";
 }
 
 /** Tells the same trouble once a minute, of each channel. */
@@ -234,7 +252,10 @@ class FaultLog {
     const now = this.#rim.steady();
     const last = this.#told.get(label);
     if (last?.sentence === fault.sentence && now - last.atMs < REPEAT_LOG_MS) return;
+    this.#told.delete(label);
     this.#told.set(label, { sentence: fault.sentence, atMs: now });
+    const [oldest] = this.#told.keys();
+    if (this.#told.size > LABELS_MAX && oldest !== undefined) this.#told.delete(oldest);
     this.#rim.log.warn({ ...names, fault: fault.id, code: fault.code, retryMs }, fault.sentence);
   }
 

@@ -12,8 +12,9 @@ import {
 } from "../../../shared/mqtt/connection.ts";
 import { createEgressTap, type EgressOutcome } from "../../../shared/mqtt/egress-tap.ts";
 import type { ConnectionFault } from "../../../shared/mqtt/explain.ts";
+import { countPacketBytes, measurePublish } from "../../../shared/mqtt/publish-encode.ts";
 import type { TlsSettings } from "../../../shared/mqtt/transport.ts";
-import { PublishRate, type PublishRateSettings } from "./publish-rate.ts";
+import type { PublishRate } from "./publish-rate.ts";
 import type { TargetState } from "./target.ts";
 
 /** Messages of QoS 0 that may be published while an older one of QoS 1 or 2 waits for its acknowledgement. */
@@ -33,11 +34,14 @@ export type ChannelOptions = {
   readonly tls: () => TlsSettings | undefined;
   /** Asked before each attempt; the user and password of the session when absent. */
   readonly login?: (() => ChannelLogin) | undefined;
+  /** What to look at when the login is refused. */
+  readonly loginHint?: string | undefined;
   readonly will?: BrokerWill | undefined;
   readonly inflightMax: number;
-  /** Payload and topic bytes of QoS 1 and 2 that may be unacknowledged; undefined = no limit. */
+  /** Bytes of packets of QoS 1 and 2 that may be unacknowledged; undefined = no limit. */
   readonly inflightBytesMax?: number | undefined;
-  readonly rate?: PublishRateSettings | undefined;
+  /** Of this channel alone, or one that several channels share. */
+  readonly rate?: PublishRate | undefined;
 };
 
 export type ChannelRim = {
@@ -61,6 +65,7 @@ type Waiting = { readonly message: Message; readonly onSettled: (outcome: Egress
 export class Channel {
   readonly #options: ChannelOptions;
   readonly #rim: ChannelRim;
+  readonly #version: 4 | 5;
   readonly #tap;
   readonly #client;
   readonly #rate: PublishRate | undefined;
@@ -80,9 +85,10 @@ export class Channel {
   constructor(options: ChannelOptions, rim: ChannelRim, events: ChannelEvents) {
     this.#options = options;
     this.#rim = rim;
-    this.#rate = options.rate && new PublishRate(options.rate);
+    this.#rate = options.rate;
     const { session, clientId, label, will } = options;
     const version = session.mqttVersion === "5" ? 5 : 4;
+    this.#version = version;
     this.#tap = createEgressTap({
       version,
       inflightMax: options.inflightMax,
@@ -102,6 +108,7 @@ export class Channel {
         this.#renewAtMs = login.renewAtMs ?? Number.POSITIVE_INFINITY;
         return login;
       },
+      loginHint: options.loginHint,
       cleanStart: true,
       sessionExpirySeconds: undefined,
       receiveMaximum: undefined,
@@ -233,12 +240,14 @@ export class Channel {
     return (
       inflightBytesMax === undefined ||
       this.#inflightBytes === 0 ||
-      this.#inflightBytes + countBytes(message) <= inflightBytesMax
+      this.#inflightBytes + countBytes(this.#version, message) <= inflightBytesMax
     );
   }
 
   #send(message: Message, onSettled: (outcome: EgressOutcome) => void): void {
-    const bytes = countBytes(message);
+    const { inflightBytesMax } = this.#options;
+    const isCounted = this.#rate !== undefined || inflightBytesMax !== undefined;
+    const bytes = isCounted ? countBytes(this.#version, message) : 0;
     this.#rate?.take(bytes);
     if (message.qos > 0) this.#inflightBytes += bytes;
     this.#tap.publish(message, (outcome) => {
@@ -250,7 +259,8 @@ export class Channel {
   }
 }
 
-/** What of a message a cloud counts, roughly. */
-function countBytes({ topic, payload }: Message): number {
-  return topic.length + payload.length;
+/** The whole packet, as clouds count; what MQTT cannot say at all counts nothing, for it is not sent. */
+function countBytes(version: 4 | 5, message: Message): number {
+  const sizes = measurePublish(version, message);
+  return sizes === undefined ? 0 : countPacketBytes(sizes, message.qos);
 }

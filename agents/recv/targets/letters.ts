@@ -5,7 +5,13 @@ import type { DeadLetters, NewDeadLetter } from "../dead-letters.ts";
 import type { Held, Letters, TargetOutcome } from "./runner.ts";
 
 /** Losses that leave a letter: those that a person could mend. */
-const REASONS: ReadonlySet<string> = new Set(["refused", "oversize", "invalid-topic", "poison"]);
+const REASONS: ReadonlySet<string> = new Set([
+  "refused",
+  "oversize",
+  "invalid-topic",
+  "no-identity",
+  "poison",
+]);
 /** Letters of one target that may be on their way again. */
 const REQUEUED_MAX = 10_000;
 

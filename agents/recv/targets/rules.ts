@@ -1,6 +1,7 @@
 // What every target does to a message before it publishes it: filter, expire, rename, lower the QoS.
 // Pure; refuses what the broker has said it would refuse, so that one message cannot end the connection.
 import type { Message, MessageProperties, Qos } from "../../../shared/message.ts";
+import { countPacketBytes, measurePublish } from "../../../shared/mqtt/publish-encode.ts";
 import type { Judgement } from "./outcome.ts";
 import type { TopicRules } from "./topic-rules.ts";
 
@@ -10,9 +11,6 @@ export type BrokerLimits = {
   readonly retainAvailable: boolean;
   readonly packetBytesMax: number | undefined;
 };
-
-/** Fixed header, packet id, lengths and property identifiers of a PUBLISH, generously. */
-const PACKET_HEADER_BYTES = 32;
 
 export function judgeMessage(
   message: Message,
@@ -31,9 +29,11 @@ export function judgeMessage(
     retain: message.retain && route.keepsRetain && limits.retainAvailable,
     properties,
   };
-  const packetBytes = countPacketBytes(publish);
+  // A broker only says what it takes in MQTT 5.
+  const sizes = limits.packetBytesMax === undefined ? undefined : measurePublish(5, publish);
+  const packetBytes = sizes === undefined ? 0 : countPacketBytes(sizes, publish.qos);
   if (limits.packetBytesMax !== undefined && packetBytes > limits.packetBytesMax) {
-    const detail = `about ${packetBytes} bytes, and the broker takes ${limits.packetBytesMax}`;
+    const detail = `${packetBytes} bytes, and the broker takes ${limits.packetBytesMax}`;
     return { outcome: "lost/oversize", detail };
   }
   return { publish };
@@ -48,13 +48,4 @@ function ageProperties(
   if (properties === undefined || lifetime === undefined) return properties;
   const left = lifetime - Math.floor(ageMs / 1000);
   return left <= 0 ? "expired" : { ...properties, messageExpirySeconds: left };
-}
-
-function countPacketBytes({ topic, payload, properties }: Message): number {
-  let bytes = PACKET_HEADER_BYTES + Buffer.byteLength(topic) + payload.length;
-  if (properties?.contentType !== undefined) bytes += Buffer.byteLength(properties.contentType);
-  for (const [name, value] of properties?.userProperties ?? []) {
-    bytes += 5 + Buffer.byteLength(name) + Buffer.byteLength(value);
-  }
-  return bytes;
 }

@@ -1,6 +1,8 @@
 // Starts a target of any type.
 import type { TargetProfile } from "../profile.ts";
 import { createAwsDialect } from "./aws/dialect.ts";
+import { createEventGridDialect } from "./azure/event-grid-dialect.ts";
+import { createHubDialect } from "./azure/hub-dialect.ts";
 import { startBrokerTarget, type TargetRim } from "./broker-target.ts";
 import type { Target } from "./target.ts";
 
@@ -12,6 +14,10 @@ export function startTarget(profile: TargetProfile, rim: TargetRim): Target {
         rim,
         createAwsDialect(profile, () => rim.clock()),
       );
+    case "azure-iot-hub":
+      return startBrokerTarget(profile, rim, createHubDialect(profile, rim));
+    case "azure-event-grid":
+      return startBrokerTarget(profile, rim, createEventGridDialect(profile, rim));
     case "mqtt":
     case "hivemq-cloud":
     case "emqx-cloud":

@@ -1,6 +1,7 @@
 // What the MQTT broker of an Azure Event Grid namespace takes of a message, known before it is sent. Pure. A profile may
 // override each number, for Microsoft moves them.
 import type { Message } from "../../../../shared/message.ts";
+import { countPacketBytes, measurePublish } from "../../../../shared/mqtt/publish-encode.ts";
 import { checkTopicName } from "../../../../shared/mqtt/topic.ts";
 
 export type EventGridLimits = {
@@ -51,16 +52,12 @@ export type EventGridRefusal =
   | "retain-not-allowed"
   | "retain-oversize";
 
-/** Fixed header, packet id, lengths and property identifiers of a PUBLISH, generously. */
-const PACKET_HEADER_BYTES = 32;
-const USER_PROPERTY_HEADER_BYTES = 5;
-
 /** Why Event Grid would refuse this message as it is, or undefined when it takes it. */
 export function judgeForEventGrid(
   message: Message,
   limits: EventGridLimits = EVENT_GRID_LIMITS,
 ): EventGridRefusal | undefined {
-  const { topic, payload, properties } = message;
+  const { topic, properties } = message;
   if (checkTopicName(topic) !== undefined) return "invalid-topic";
   if (topic.startsWith("$")) return "topic-reserved";
   const topicBytes = Buffer.byteLength(topic);
@@ -71,8 +68,8 @@ export function judgeForEventGrid(
   const userProperties = properties?.userProperties ?? [];
   const userBytes = countUserBytes(userProperties);
   if (userBytes > limits.userPropertiesBytesMax) return "user-properties-too-long";
-  const headerBytes = PACKET_HEADER_BYTES + USER_PROPERTY_HEADER_BYTES * userProperties.length;
-  const packetBytes = headerBytes + topicBytes + contentTypeBytes + userBytes + payload.length;
+  const sizes = measurePublish(5, message);
+  const packetBytes = sizes === undefined ? Number.POSITIVE_INFINITY : countPacketBytes(sizes, message.qos);
   if (packetBytes > limits.messageBytesMax) return "oversize";
   if (message.qos > limits.qosMax) return "qos-too-high";
   if (message.retain && !limits.retainAllowed) return "retain-not-allowed";
