@@ -369,11 +369,22 @@ describe("AwsIotFake and signed requests", () => {
 
   const TRIES: [title: string, edit: (url: string) => string, atMs: number, status: string][] = [
     ["all right", (url) => url, 0, "101"],
+    [
+      "the fields in another order",
+      (url) => url.replace(/\?(X-Amz-Algorithm=[^&]+)&(.*)/, "?$2&$1"),
+      0,
+      "101",
+    ],
     ["a date six minutes old", (url) => url, -360_000, "403"],
     ["a date six minutes ahead", (url) => url, 360_000, "403"],
     ["another token", (url) => url.replace("tok", "tik"), 0, "403"],
     ["no token", (url) => url.replace(/&X-Amz-Security-Token=.*/, ""), 0, "403"],
-    ["another signature", (url) => url.replace(/Signature=../, "Signature=00"), 0, "403"],
+    [
+      "another signature",
+      (url) => url.replace(/(Signature=)(.)/, (_, name, first) => name + (first === "0" ? "1" : "0")),
+      0,
+      "403",
+    ],
     ["no signature", (url) => url.replace(/&X-Amz-Signature=\w+/, ""), 0, "403"],
     ["another region", (url) => url.replace("us-east-1", "us-west-1"), 0, "403"],
     ["another key", (url) => url.replace("AKIDEXAMPLE", "AKIDEXAMPLF"), 0, "403"],
