@@ -133,7 +133,7 @@ test("loadRecvConfig() takes the files that a profile names from beside the prof
 
 const URL_ALLOWED =
   "must be mqtt, mqtts, ws or wss://HOST[:PORT], with the user in username and password_file";
-const TYPES = '"mqtt", "hivemq-cloud", "emqx-cloud" or "aws-iot"';
+const TYPES = '"mqtt", "hivemq-cloud", "emqx-cloud", "aws-iot", "azure-iot-hub" or "azure-event-grid"';
 const PROFILE_FAULTS: [from: string, to: string, line: string][] = [
   ['type = "mqtt"', 'type = "mqqt"', `hq.toml:1:1: type: is "mqqt"; must be ${TYPES} (did you mean "mqtt"?)`],
   ['type = "mqtt"', 'type = "kafka"', `hq.toml:1:1: type: is "kafka"; must be ${TYPES}`],

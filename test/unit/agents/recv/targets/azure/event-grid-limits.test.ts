@@ -8,8 +8,8 @@ import {
 import type { Message } from "../../../../../../shared/message.ts";
 import { deepTopic, makeMessage } from "../messages.ts";
 
-/** What judgeForEventGrid() adds for the header of a PUBLISH without properties. */
-const HEADER_BYTES = 32;
+/** Of a PUBLISH of this size, without properties: fixed header 4, topic length 2, packet id if any, property length 1. */
+const HEADER_BYTES = 4 + 2 + 2 + 1;
 const payloadFor = (packetBytes: number): Uint8Array => new Uint8Array(packetBytes - HEADER_BYTES - 1);
 const contentType = (length: number): Partial<Message> => ({
   properties: { contentType: "x".repeat(length) },
