@@ -16,7 +16,7 @@ export type Wanted = {
   readonly reason?: string | undefined;
 };
 
-/** `left` were wanted, but too many are on their way already. */
+/** `left`: so many, or the first of more when all were asked for, have to wait, because too many are on their way. */
 export type Requeued = { readonly requeued: number; readonly missing: number; readonly left: number };
 
 type Station = { readonly letters: TargetLetters; acceptAnew(): void; wake(): void };
@@ -29,6 +29,7 @@ export class DeadLetterDesk {
   #waiting: NewDeadLetter[] = [];
   #waitingBytes = 0;
   #dropped = 0;
+  #problem: string | undefined;
 
   /** `mark` is what `mark` was when the counters were kept last; `fresh` a name that no other store has. */
   constructor(letters: DeadLetters, mark: string | undefined, fresh: string, clock: () => number) {
@@ -48,9 +49,19 @@ export class DeadLetterDesk {
     return this.#letters.bytes;
   }
 
-  /** Letters that were dropped to make room since the start of the agent. */
+  /** Letters that were dropped to make room since the start of the agent, on the disk or in memory. */
   get dropped(): number {
     return this.#dropped;
+  }
+
+  /** Letters that the disk has not taken yet. */
+  get unkept(): number {
+    return this.#waiting.length;
+  }
+
+  /** What keeps the disk from taking letters: it holds up no target, because the ledger counts their messages anyway. */
+  get problem(): string | undefined {
+    return this.#problem;
   }
 
   get mark(): string {
@@ -68,17 +79,19 @@ export class DeadLetterDesk {
     this.#stations.set(target, station);
   }
 
-  /** Before the counters are kept. Throws what the disk says. */
+  /** Before the counters are kept. What the disk refuses waits, as much as memory may take. */
   flush(): void {
     if (this.#waiting.length === 0) return;
-    this.#dropped += this.#letters.add(this.#waiting);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
+    this.#attempt(() => {
+      while (this.#waiting.length > 0) this.#writeSome();
+    });
   }
 
-  /** After the counters are kept. Throws what the disk says. */
+  /** After the counters are kept. What the disk refuses is forgotten later. */
   forget(): void {
-    for (const { letters } of this.#stations.values()) letters.forget();
+    this.#attempt(() => {
+      for (const { letters } of this.#stations.values()) letters.forget();
+    });
   }
 
   requeue({ ids, target, reason }: Wanted): Requeued {
@@ -86,6 +99,8 @@ export class DeadLetterDesk {
     const woken = new Set<Station>();
     const letters = ids === undefined ? this.#letters.list() : ids.map((id) => this.#letters.find(id));
     for (const letter of letters) {
+      // The next would have to wait, too, and looking at all of them takes its time.
+      if (ids === undefined && result.left > 0) break;
       const isWanted =
         letter !== undefined &&
         (target === undefined || letter.target === target) &&
@@ -120,17 +135,39 @@ export class DeadLetterDesk {
     // A copy, because the payload is a view of a content that would stay in memory with it.
     const message = { ...letter.message, payload: Buffer.from(letter.message.payload) };
     this.#waiting.push({ ...letter, message });
-    this.#waitingBytes += LETTER_BYTES + letter.message.payload.length;
-    if (this.#waitingBytes < WRITE_BYTES) return;
-    try {
-      this.flush();
-    } catch {
-      // It is tried again when the counters are kept, and told there.
-      while (this.#waitingBytes > WAITING_BYTES_MAX) {
-        const oldest = this.#waiting.shift() as NewDeadLetter;
-        this.#waitingBytes -= LETTER_BYTES + oldest.message.payload.length;
-        this.#dropped++;
-      }
+    this.#waitingBytes += weigh(letter);
+    // After a refusal it is tried again when the counters are kept, not with each letter.
+    if (this.#waitingBytes > WRITE_BYTES && this.#problem === undefined) this.flush();
+    while (this.#waitingBytes > WAITING_BYTES_MAX) {
+      this.#waitingBytes -= weigh(this.#waiting.shift() as NewDeadLetter);
+      this.#dropped++;
     }
   }
+
+  /** In one transaction, so that a disk that refuses costs little. */
+  #writeSome(): void {
+    let bytes = 0;
+    let count = 0;
+    for (const letter of this.#waiting) {
+      if (bytes > WRITE_BYTES) break;
+      bytes += weigh(letter);
+      count++;
+    }
+    this.#dropped += this.#letters.add(this.#waiting.slice(0, count));
+    this.#waiting = this.#waiting.slice(count);
+    this.#waitingBytes -= bytes;
+  }
+
+  #attempt(work: () => void): void {
+    try {
+      work();
+      if (this.#waiting.length === 0) this.#problem = undefined;
+    } catch (error) {
+      this.#problem = error instanceof Error ? error.message : String(error);
+    }
+  }
+}
+
+function weigh({ message }: NewDeadLetter): number {
+  return LETTER_BYTES + message.topic.length + message.payload.length;
 }

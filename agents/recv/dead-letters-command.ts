@@ -1,6 +1,6 @@
 // The command `dead-letters`: list, show, requeue and export what targets refused. Reads the store's file, whether the
 // agent runs or not; requeue asks the running agent. Refuses ids that are none, and to requeue all there is by mistake.
-import { writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { askAgent } from "../../shared/admin/request-desk.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import type { CommandValues } from "../../shared/cli/parse.ts";
@@ -46,33 +46,54 @@ export async function runDeadLetters(
 }
 
 function listLetters(directory: string, choice: Choice, asJson: boolean): Answered {
-  const letters = readLetters(directory, choice);
-  return asJson
-    ? done(`${JSON.stringify(letters.map(describeLetter), null, 2)}\n`)
-    : done(formatLetters(letters), explainMissing(letters, choice));
+  return readLetters(directory, choice, (letters, missing) =>
+    asJson
+      ? done(`${JSON.stringify([...letters].map(describeLetter), null, 2)}\n`)
+      : done(formatLetters(letters), missing()),
+  );
 }
 
 function showLetters(directory: string, choice: Choice, asJson: boolean): Answered {
   if (choice.ids === undefined) return fail(EXIT.usage, "say which: --id N, or --id N,N");
-  const letters = readLetters(directory, choice);
-  const missing = explainMissing(letters, choice);
-  const text = asJson ? letters.map(formatLetterLine).join("") : letters.map(formatLetter).join("\n");
-  return { ...done(text, missing), status: missing === "" ? EXIT.ok : EXIT.failed };
+  return readLetters(directory, choice, (letters, missing) => {
+    const text = asJson
+      ? [...letters].map(formatLetterLine).join("")
+      : [...letters].map(formatLetter).join("\n");
+    return { ...done(text, missing()), status: missing() === "" ? EXIT.ok : EXIT.failed };
+  });
 }
 
 function exportLetters(directory: string, choice: Choice, file: string | undefined): Answered {
-  const letters = readLetters(directory, choice);
-  const lines = letters.map(formatLetterLine).join("");
-  const missing = explainMissing(letters, choice);
-  if (file === undefined) return done(lines, missing);
+  return readLetters(directory, choice, (letters, missing) => {
+    if (file === undefined) return done([...letters].map(formatLetterLine).join(""), missing());
+    try {
+      const count = writeLines(file, letters);
+      return done("", `${count} dead letter${count === 1 ? "" : "s"} written to ${file}\n${missing()}`);
+    } catch (error) {
+      const isThere = (error as { code?: string }).code === "EEXIST";
+      const why = isThere ? "is there already, must be a new file" : String((error as Error).message);
+      return fail(EXIT.failed, `cannot write ${file}: ${why}`);
+    }
+  });
+}
+
+/** Letter by letter, because all of them may be more than memory holds. A write that fails leaves no file behind. */
+function writeLines(file: string, letters: Iterable<DeadLetter>): number {
+  const fd = openSync(file, "wx", 0o600);
+  let count = 0;
   try {
-    writeFileSync(file, lines, { mode: 0o600, flag: "wx" });
+    for (const letter of letters) {
+      writeFileSync(fd, formatLetterLine(letter));
+      count++;
+    }
+    fsyncSync(fd);
   } catch (error) {
-    const isThere = (error as { code?: string }).code === "EEXIST";
-    const why = isThere ? "is there already, must be a new file" : String((error as Error).message);
-    return fail(EXIT.failed, `cannot write ${file}: ${why}`);
+    rmSync(file, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
   }
-  return done("", `${letters.length} dead letters written to ${file}\n${missing}`);
+  return count;
 }
 
 async function requeueLetters(directory: string, choice: Choice, name: string): Promise<Answered> {
@@ -94,25 +115,38 @@ async function requeueLetters(directory: string, choice: Choice, name: string): 
   }
   const notes = [
     total.missing > 0 ? `; ${total.missing} are not there, or their target is not` : "",
-    total.left > 0 ? `; ${total.left} have to wait until these are settled: ask again then` : "",
+    total.left > 0 ? "; others have to wait until these are settled: ask again then" : "",
   ];
   const what = total.requeued === 1 ? "1 dead letter is" : `${total.requeued} dead letters are`;
   const stdout = `${what} sent again${notes.join("")}\n`;
   return { status: total.requeued > 0 ? EXIT.ok : EXIT.failed, stdout, stderr: "" };
 }
 
-function readLetters(directory: string, { ids, target, reason }: Choice): DeadLetter[] {
+/** `missing` says, once the letters have been gone through, which of those asked for were not there. */
+function readLetters(
+  directory: string,
+  choice: Choice,
+  use: (letters: Iterable<DeadLetter>, missing: () => string) => Answered,
+): Answered {
   const store = new DeadLetters(openBlockLogReadOnly(directory, DEAD_LETTERS_FILE), 0);
+  const found = new Set<number>();
   try {
-    const found = ids === undefined ? store.list() : ids.map((id) => store.find(id));
-    return [...found].filter(
-      (letter) =>
-        letter !== undefined &&
-        (target === undefined || letter.target === target) &&
-        (reason === undefined || letter.reason === reason),
-    ) as DeadLetter[];
+    return use(chooseLetters(store, choice, found), () => explainMissing(store, choice, found));
   } finally {
     store.close();
+  }
+}
+
+function* chooseLetters(
+  store: DeadLetters,
+  { ids, target, reason }: Choice,
+  found: Set<number>,
+): Iterable<DeadLetter> {
+  for (const letter of ids === undefined ? store.list() : ids.map((id) => store.find(id))) {
+    if (letter === undefined || (target !== undefined && letter.target !== target)) continue;
+    if (reason !== undefined && letter.reason !== reason) continue;
+    found.add(letter.id);
+    yield letter;
   }
 }
 
@@ -124,8 +158,16 @@ function readIds(text: string | undefined): number[] | undefined | string {
   return ids.some(Number.isNaN) ? "--id takes ids as `dead-letters list` prints them: N, or N,N" : ids;
 }
 
-function explainMissing(letters: readonly DeadLetter[], { ids }: Choice): string {
-  const missing = (ids ?? []).filter((id) => !letters.some((letter) => letter.id === id));
+function explainMissing(
+  store: DeadLetters,
+  { ids, target, reason }: Choice,
+  found: ReadonlySet<number>,
+): string {
+  if (ids === undefined) {
+    const altered = target === undefined && reason === undefined ? store.count - found.size : 0;
+    return altered > 0 ? `${altered} more cannot be read: the disk has altered them\n` : "";
+  }
+  const missing = ids.filter((id) => !found.has(id));
   return missing.length === 0 ? "" : `there is no such dead letter: ${missing.join(", ")}\n`;
 }
 

@@ -10,24 +10,31 @@ const HEX_BYTES = 16;
 const HEAD = ["id", "time", "target", "topic", "size", "reason", "detail"] as const;
 
 /** As a table, with the totals below it. */
-export function formatLetters(letters: readonly DeadLetter[]): string {
-  if (letters.length === 0) return "no dead letters\n";
-  const rows = letters.map(({ id, atMs, target, reason, detail, message }) => [
-    String(id),
-    new Date(atMs).toISOString(),
-    target,
-    cut(clean(message.topic), TOPIC_CHARACTERS),
-    formatBytes(message.payload.length),
-    reason,
-    clean(detail),
-  ]);
+export function formatLetters(letters: Iterable<DeadLetter>): string {
+  const rows: string[][] = [];
+  for (const { id, atMs, target, reason, detail, message } of letters) {
+    const topic = cut(clean(message.topic), TOPIC_CHARACTERS);
+    const size = formatBytes(message.payload.length);
+    rows.push([String(id), showTime(atMs), target, topic, size, reason, clean(detail)]);
+  }
+  if (rows.length === 0) return "no dead letters\n";
   const table = [[...HEAD], ...rows];
-  const widths = HEAD.map((_, column) => Math.max(...table.map((row) => (row[column] as string).length)));
-  const lines = table.map((row) =>
-    row.map((cell, column) => cell.padEnd(widths[column] as number)).join("  "),
+  const widths = HEAD.map((_, column) =>
+    table.reduce((width, row) => Math.max(width, (row[column] as string).length), 0),
   );
-  const count = `${letters.length} dead letter${letters.length === 1 ? "" : "s"}`;
-  return `${lines.map((line) => line.trimEnd()).join("\n")}\n${count}\n`;
+  const lines = table.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] as number))
+      .join("  ")
+      .trimEnd(),
+  );
+  return `${lines.join("\n")}\n${rows.length} dead letter${rows.length === 1 ? "" : "s"}\n`;
+}
+
+/** A clock of the other side may have said anything. */
+function showTime(ms: number): string {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? `${ms} ms` : date.toISOString();
 }
 
 /** One letter in full; a long payload is cut, and says so. */
@@ -35,12 +42,12 @@ export function formatLetter({ id, target, reason, detail, atMs, message }: Dead
   const { topic, payload, qos, retain, acceptedMs, properties } = message;
   const fields = [
     ["id", String(id)],
-    ["time", new Date(atMs).toISOString()],
+    ["time", showTime(atMs)],
     ["target", target],
     ["reason", detail === "" ? reason : `${reason}: ${clean(detail)}`],
     ["topic", clean(topic)],
     ["qos", `${qos}${retain ? ", retained" : ""}`],
-    ["accepted", `${new Date(acceptedMs).toISOString()} by the clock of the plant side`],
+    ["accepted", `${showTime(acceptedMs)} by the clock of the plant side`],
     ...Object.entries(properties ?? {}).map(([name, value]) => [name, clean(JSON.stringify(value))] as const),
     ["payload", `${payload.length} bytes`],
   ];
@@ -53,14 +60,14 @@ export function describeLetter({ id, target, reason, detail, atMs, message }: De
   const { topic, payload, qos, retain, properties, acceptedMs } = message;
   return {
     id,
-    time: new Date(atMs).toISOString(),
+    time: showTime(atMs),
     target,
     reason,
     detail,
     topic,
     qos,
     retain,
-    acceptedTime: new Date(acceptedMs).toISOString(),
+    acceptedTime: showTime(acceptedMs),
     properties: properties ?? null,
     payloadBytes: payload.length,
   };

@@ -95,19 +95,23 @@ export class DeadLetters {
     return row?.id === id ? decodeRow(row) : undefined;
   }
 
-  /** Forgets letters; those that are not there are no fault. Throws what the disk says. */
+  /**
+   * Forgets letters, so that no power cut brings them back to be sent twice; those that are not there are no fault.
+   * Throws what the disk says.
+   */
   remove(ids: readonly number[]): void {
-    const before = this.#log.countMessages(0, 0);
-    this.#log.write(() => {
-      for (const id of ids) this.#log.deleteBetween(id, id);
+    const there = [...new Set(ids)].filter((id) => this.#log.read(id - 1, 1)[0]?.id === id);
+    if (there.length === 0) return;
+    this.#log.writeDurably(() => {
+      for (const id of there) this.#log.deleteBetween(id, id);
     });
-    this.#count += this.#log.countMessages(0, 0) - before;
+    this.#count -= there.length;
   }
 
-  /** Forgets all letters after this one. Throws what the disk says. */
+  /** Forgets all letters after this one, as remove() does. Throws what the disk says. */
   removeAfter(id: number): void {
     if (this.#log.lastId <= id) return;
-    this.#log.write(() => this.#log.deleteBetween(id + 1, this.#log.lastId));
+    this.#log.writeDurably(() => this.#log.deleteBetween(id + 1, this.#log.lastId));
     this.#count = this.#log.countMessages(0, 0);
   }
 
@@ -134,9 +138,17 @@ function decodeRow({ id, timeMs, clockDifferenceMs, content, intact }: ReadRow):
   const end = LENGTH_BYTES + bytes.readUInt32BE();
   const frame = decodeContent(bytes.subarray(end), 1)?.[0];
   if (frame?.type !== "message") return undefined;
-  const note = JSON.parse(bytes.toString("utf8", LENGTH_BYTES, end)) as Pick<
-    DeadLetter,
-    "target" | "reason" | "detail"
-  >;
-  return { id, ...note, atMs: timeMs, clockDifferenceMs, message: frame.message };
+  const note = readNote(bytes.toString("utf8", LENGTH_BYTES, end));
+  return note && { id, ...note, atMs: timeMs, clockDifferenceMs, message: frame.message };
+}
+
+function readNote(text: string): Pick<DeadLetter, "target" | "reason" | "detail"> | undefined {
+  try {
+    const { target, reason, detail } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof target !== "string" || typeof reason !== "string" || typeof detail !== "string")
+      return undefined;
+    return { target, reason, detail };
+  } catch {
+    return undefined;
+  }
 }

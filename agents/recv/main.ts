@@ -2,12 +2,14 @@
 import { randomBytes } from "node:crypto";
 import { fetchStatus } from "../../shared/admin/client.ts";
 import { startAdmin } from "../../shared/admin/server.ts";
+import { createAnchoredClock, describeStep } from "../../shared/anchored-clock.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
+import { type Finding, formatFinding, formatVerdict } from "../../shared/doctor/finding.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { inspectPath } from "../../shared/inspect/inspect.ts";
 import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
@@ -16,8 +18,11 @@ import { createLog, type Logger } from "../../shared/log.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
 import { runDeadLetters } from "./dead-letters-command.ts";
+import { examine } from "./doctor/doctor.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
+import { profileTypes, writeProfile } from "./init-command.ts";
 import { prepareInspect } from "./inspect-command.ts";
+import { formatPolicies } from "./policy-command.ts";
 import { RecvAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
 import { formatRecvStatus } from "./status-text.ts";
@@ -34,6 +39,30 @@ const TABLE: CommandTable = {
       name: "check",
       summary: "Read the configuration and every file it names, and tell all faults",
       options: [CONFIG_OPTION],
+    },
+    {
+      name: "doctor",
+      summary:
+        "Try what the configuration names: directories, paths, targets; says what to do about what fails",
+      options: [CONFIG_OPTION],
+    },
+    {
+      name: "init",
+      summary: "Print a commented profile of a type of target, to be filled in and put into targets.d",
+      options: [
+        {
+          name: "type",
+          value: "TYPE",
+          summary: `One of ${profileTypes().join(", ")}`,
+          required: true,
+          positional: true,
+        },
+      ],
+    },
+    {
+      name: "policy",
+      summary: "Print what the cloud or broker of each target has to allow, and no more",
+      options: [CONFIG_OPTION, { name: "target", value: "NAME", summary: "Only that of this target" }],
     },
     KEYGEN_COMMAND,
     {
@@ -98,10 +127,16 @@ function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Lo
 async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "recv", level: config.log.level, file: config.log.file });
   log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-recv starts");
+  const clock = createAnchoredClock(
+    Date.now,
+    () => performance.now(),
+    (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
+  );
   try {
     const agent = await RecvAgent.start(config, {
       log,
-      clock: Date.now,
+      clock,
+      wall: Date.now,
       steady: () => performance.now(),
       random: Math.random,
     });
@@ -111,7 +146,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
         ...config.admin.address,
         token: config.admin.token?.reveal(),
         metrics: createMetrics(() => agent.figures()),
-        status: () => makeStatus(agent.figures(), Date.now()),
+        status: () => makeStatus(agent.figures(), clock()),
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
@@ -147,6 +182,7 @@ async function main(): Promise<ExitStatus> {
     print(result.stdout);
     return result.status;
   }
+  if (line.name === "init") return init(line.values.type ?? "");
   if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadRecvConfig(line.values.config ?? "", process.env, {
@@ -158,6 +194,8 @@ async function main(): Promise<ExitStatus> {
   }
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   if (line.name === "check") return check(loaded.config);
+  if (line.name === "doctor") return doctor(loaded.config);
+  if (line.name === "policy") return showPolicies(loaded.config, line.values);
   if (line.name === "gaps") return showGaps(loaded.config, line.values);
   if (line.name === "dead-letters") return handleDeadLetters(loaded.config, line.values);
   return showStatus(loaded.config, line.values);
@@ -168,6 +206,33 @@ function check(config: RecvConfig): ExitStatus {
   return print(
     `configuration is fine: link ${link.id}, ${describeSealing(config)}, ${count(link.paths.length, "path")}, ${count(profiles.length, "target")}\n`,
   );
+}
+
+async function doctor(config: RecvConfig): Promise<ExitStatus> {
+  const findings: Finding[] = [];
+  for await (const finding of examine(config)) {
+    findings.push(finding);
+    print(formatFinding(finding));
+  }
+  print(formatVerdict(findings));
+  return findings.some(({ level }) => level === "fail") ? EXIT.failed : EXIT.ok;
+}
+
+function init(type: string): ExitStatus {
+  const text = writeProfile(type);
+  if (text !== undefined) return print(text);
+  process.stderr.write(
+    `tidegate-recv init: there is no type ${JSON.stringify(type)}, must be one of ${profileTypes().join(", ")}\n`,
+  );
+  return EXIT.usage;
+}
+
+function showPolicies({ profiles }: RecvConfig, { target }: CommandValues): ExitStatus {
+  const chosen = profiles.filter(({ name }) => target === undefined || name === target);
+  if (chosen.length > 0) return print(formatPolicies(chosen));
+  const names = profiles.map(({ name }) => name).join(", ");
+  process.stderr.write(`tidegate-recv policy: there is no target ${JSON.stringify(target)}, only ${names}\n`);
+  return EXIT.usage;
 }
 
 function showGaps(config: RecvConfig, values: CommandValues): ExitStatus {

@@ -15,10 +15,10 @@ import { DEAD_LETTERS_FILE, DeadLetters } from "./dead-letters.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";
 import { RecvPaths } from "./link/paths.ts";
 import { Spool } from "./spool.ts";
-import { adoptSpool } from "./spool-salvage.ts";
+import { adoptSpool, LETTERS_MARK } from "./spool-salvage.ts";
 import { makeStatus, type RecvFigures } from "./status.ts";
 import { makeStatusDocument } from "./status-document.ts";
-import { LETTERS_MARK, TargetDesk } from "./target-desk.ts";
+import { TargetDesk } from "./target-desk.ts";
 import { startTarget } from "./targets/start.ts";
 
 const TICK_MS = 20;
@@ -29,8 +29,10 @@ const CONTENT_OVERHEAD_BYTES = 256 * 1024;
 
 export type Rim = {
   readonly log: Logger;
-  /** The wall clock, milliseconds since 1970. */
+  /** Milliseconds since 1970, without the steps of the wall clock. */
   clock(): number;
+  /** The wall clock, for what has to agree with the rest of the world. */
+  wall(): number;
   /** A clock that only runs forward. */
   steady(): number;
   random(): number;
@@ -51,6 +53,7 @@ export class RecvAgent {
   #flushing = false;
   #stopping = false;
   #problem: string | undefined;
+  #letterProblem: string | undefined;
   #clockWarned = false;
 
   /** Throws an Error with a sentence for a person when the spool or a path cannot be opened. */
@@ -100,6 +103,7 @@ export class RecvAgent {
       ...rim,
       directory: config.spool.directory,
       clockDifferenceMs: () => this.#core.health.clockDifferenceMs,
+      clock: () => rim.wall(),
       linkState: () => this.#core.health.state,
       describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
     };
@@ -146,6 +150,9 @@ export class RecvAgent {
     const left = Math.max(200, deadline - this.#rim.steady());
     await Promise.all(this.#desk.targets.map((target) => target.close(left)));
     this.#save();
+    const { unkept } = this.#deadLetters;
+    if (unkept > 0)
+      this.#rim.log.error({ letters: unkept }, "the disk did not take the last dead letters: they are gone");
     this.#deadLetters.close();
     this.#core.close();
     return idle;
@@ -176,6 +183,7 @@ export class RecvAgent {
       deadLetters: {
         count: this.#deadLetters.count,
         dropped: this.#deadLetters.dropped,
+        problem: this.#deadLetters.problem,
         bytes: this.#deadLetters.bytes,
         bytesMax: this.#config.deadLetters.bytesMax,
       },
@@ -232,15 +240,24 @@ export class RecvAgent {
       this.#desk.wake();
       this.#spool.rest();
     });
+    this.#noteLetterProblem();
     // A disk that takes again, or gives back again what it did not, is noticed here alone when nothing else comes.
     this.#desk.wake();
+  }
+
+  #noteLetterProblem(): void {
+    const { problem } = this.#deadLetters;
+    if (problem === this.#letterProblem) return;
+    this.#letterProblem = problem;
+    if (problem === undefined) this.#rim.log.info("the disk takes dead letters again");
+    else this.#rim.log.error({ why: problem }, `cannot write the dead letters: ${problem}`);
   }
 
   #noteDropped(losses: ReadonlyMap<string, number>, why: string): void {
     for (const [target, messages] of losses) {
       this.#rim.log.error(
         { target, messages },
-        `target ${target} was too far behind: ${why}, its oldest messages are lost`,
+        `target ${target} was too far behind: ${why}, messages are lost for it`,
       );
     }
   }

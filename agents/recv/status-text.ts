@@ -47,6 +47,7 @@ export function formatRecvStatus(status: RecvStatus): string {
     status.deadLetters.count === 0
       ? ""
       : `dead letters ${formatCount(status.deadLetters.count)}, see tidegate-recv dead-letters list\n`,
+    status.deadLetters.problem === null ? "" : `dead letters are not kept: ${status.deadLetters.problem}\n`,
   ].join("");
 }
 

@@ -1,9 +1,11 @@
 // The targets at work: one runner each, their cursors and counters kept in the spool, what nobody needs released,
 // what the spool cannot hold booked as lost for those who had not read it.
 import { Counters } from "../../shared/counters.ts";
+import { formatHoles, HOLES } from "../../shared/store/holes.ts";
 import type { DeadLetterDesk } from "./dead-letter-desk.ts";
 import { type TargetLedger, targetLedger } from "./ledger.ts";
 import type { Spool, SpoolEntry } from "./spool.ts";
+import { LETTERS_MARK } from "./spool-salvage.ts";
 import type { TargetLetters } from "./targets/letters.ts";
 import { findUnneeded, type Range } from "./targets/needs.ts";
 import type { TargetOutcome } from "./targets/outcome.ts";
@@ -19,8 +21,6 @@ type Desk = {
   base: number;
   saved: string;
 };
-
-export const LETTERS_MARK = "dead_letters/mark";
 
 export class TargetDesk {
   readonly #spool: Spool;
@@ -126,13 +126,15 @@ export class TargetDesk {
     const needed = this.#desks.flatMap(({ runner }) => runner.needs);
     const unneeded = findUnneeded([...needed, [this.#spool.lastId + 1, Number.POSITIVE_INFINITY]]);
     const fresh = unneeded.filter((range) => !this.#released.has(nameRange(range)));
+    const holes = formatHoles(unneeded);
+    if (holes !== (this.#spool.value(HOLES) ?? "")) values.set(HOLES, holes);
     if (values.size > 0 || fresh.length > 0) this.#spool.release(fresh, values);
     noteKept();
     this.#released = new Set(unneeded.map(nameRange));
   }
 
   /** The values that have changed, and what to call once they are on the disk. */
-  #changes(): { readonly values: ReadonlyMap<string, string>; noteKept(): void } {
+  #changes(): { readonly values: Map<string, string>; noteKept(): void } {
     const values = new Map<string, string>();
     const isDamaged = this.#spool.isDamaged;
     const states = new Map<Desk, string>();

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { fetchStatus } from "../../shared/admin/client.ts";
 import { startAdmin } from "../../shared/admin/server.ts";
+import { createAnchoredClock, describeStep } from "../../shared/anchored-clock.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
@@ -91,10 +92,15 @@ function reloadKeys(file: string, running: SendConfig, agent: SendAgent, log: Lo
 async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "send", level: config.log.level, file: config.log.file });
   log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-send starts");
+  const clock = createAnchoredClock(
+    Date.now,
+    () => performance.now(),
+    (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
+  );
   try {
     const agent = await SendAgent.start(config, {
       log,
-      clock: Date.now,
+      clock,
       steady: () => performance.now(),
       random: Math.random,
       random64: () => randomBytes(8).readBigUInt64BE(),
@@ -105,7 +111,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
         ...config.admin.address,
         token: config.admin.token?.reveal(),
         metrics: createMetrics(agent.figures),
-        status: () => makeStatus(agent.figures(), Date.now()),
+        status: () => makeStatus(agent.figures(), clock()),
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");

@@ -26,7 +26,7 @@ const REFUSAL_LOG_MS = 10_000;
 
 export type Rim = {
   readonly log: Logger;
-  /** The wall clock, milliseconds since 1970. */
+  /** Milliseconds since 1970, without the steps of the wall clock. */
   clock(): number;
   /** A clock that only runs forward. */
   steady(): number;

@@ -524,8 +524,8 @@ test("createBrokerConnection() prints nothing, whatever DEBUG says", async () =>
   const script = `
     const { createBrokerConnection } = await import(${JSON.stringify(`${import.meta.dir}/../../shared/mqtt/connection.ts`)});
     const client = createBrokerConnection({
-      label: "x", address: { scheme: "mqtt", host: "127.0.0.1", port: ${port}, path: "" }, tls: undefined, version: 5,
-      clientId: "x", username: "operator", password: { reveal: () => "hunter2" }, cleanStart: true,
+      label: "x", address: { scheme: "mqtt", host: "127.0.0.1", port: ${port}, path: "" }, tls: () => undefined, version: 5,
+      clientId: "x", login: () => ({ username: "operator", password: { reveal: () => "hunter2" } }), cleanStart: true,
       keepaliveSeconds: 30, connectTimeoutSeconds: 5, reconnectMinMs: 20, reconnectMaxMs: 50, random: Math.random,
       onOnline: () => { client.publish("t", "payload"); client.end(false, () => process.exit(0)); }, onOffline: () => {},
     });

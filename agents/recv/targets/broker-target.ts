@@ -44,6 +44,8 @@ export type BrokerTarget = MqttSession & {
   readonly connectionsMax: number;
   readonly plan: TargetPlan;
   readonly status: StatusSettings | undefined;
+  /** What doctor publishes. */
+  readonly probe: { readonly topic: string; readonly qos: 0 | 1 } | undefined;
 };
 
 export type TargetRim = {

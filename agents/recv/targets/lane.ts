@@ -98,6 +98,11 @@ export class Lane {
     return this.inFlight === 0 && this.settledId >= this.#endId;
   }
 
+  /** Nothing after content `id` has been read of it, and nothing up to it is its own. */
+  isUntouchedSince(id: number): boolean {
+    return this.inFlight === 0 && this.settledId === id && this.freshId === id + 1;
+  }
+
   /** What comes next; undefined when nothing is there to be read. */
   peek(): Next | undefined {
     if (this.#readId >= this.#endId) return undefined;

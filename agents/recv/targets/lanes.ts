@@ -44,8 +44,13 @@ export class Lanes {
   setAside(): void {
     const { live } = this;
     const { lastId } = this.#spool;
-    if (live.freshId > lastId || this.#lanes.length >= LANES_MAX) return;
-    this.#split(lastId);
+    if (live.freshId > lastId) return;
+    const before = this.#lanes.at(-2);
+    if (before !== undefined && live.isUntouchedSince(before.endId)) {
+      // A broker that comes and goes while nothing is read of what is new: still one backlog.
+      before.end(lastId);
+      this.#lanes[this.#lanes.length - 1] = this.#makeLive();
+    } else if (this.#lanes.length < LANES_MAX) this.#split(lastId);
   }
 
   /** Forgets lanes that are done. */
@@ -85,7 +90,11 @@ export class Lanes {
 
   #split(endId: number): void {
     this.live.end(endId);
-    this.#lanes.push(new Lane(this.#spool, { id: this.#spool.lastId, index: 0 }, this.#onPassed));
+    this.#lanes.push(this.#makeLive());
+  }
+
+  #makeLive(): Lane {
+    return new Lane(this.#spool, { id: this.#spool.lastId, index: 0 }, this.#onPassed);
   }
 }
 

@@ -89,7 +89,7 @@ export function reviewAuthorizer(review: Review, profile: Partially<LoginTable>)
 
 export function loadAwsKeys(review: Review, profile: Partially<LoginTable>): Secret<AwsKeys> | undefined {
   const sigv4 = profile.sigv4 ?? { source: "environment" as const };
-  const region = sigv4.region ?? regionOf(profile.endpoint);
+  const region = sigv4.region ?? awsRegion(profile.endpoint);
   if (region === undefined)
     review.add(
       ["sigv4", "region"],
@@ -149,7 +149,8 @@ function loadKeysFromEnvironment(review: Review): Secret<AwsKeys> | undefined {
   return undefined;
 }
 
-function regionOf(endpoint: string | undefined): string | undefined {
+/** The region in the name of an endpoint of AWS IoT Core. */
+export function awsRegion(endpoint: string | undefined): string | undefined {
   return AWS_HOST.exec(endpoint?.replace(/:\d+$/, "") ?? "")?.[2];
 }
 
@@ -169,7 +170,7 @@ export function toAwsAuth(review: Review, value: LoginTable, keys: Secret<AwsKey
     };
   }
   const { sigv4 } = value;
-  const region = sigv4?.region ?? regionOf(value.endpoint) ?? "";
+  const region = sigv4?.region ?? awsRegion(value.endpoint) ?? "";
   const kind = sigv4?.source ?? "environment";
   if (kind === "file")
     return {

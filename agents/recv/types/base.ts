@@ -1,13 +1,17 @@
 // The keys that profiles of every type have, and what the agent makes of them.
-import type * as z from "zod";
-import { name, text, wholeNumber } from "../../../shared/config/leaf.ts";
+import * as z from "zod";
+import { checked, name, text, wholeNumber } from "../../../shared/config/leaf.ts";
 import type { MqttSession } from "../../../shared/config/mqtt-session.ts";
 import type { Review } from "../../../shared/config/review.ts";
+import { quoteText } from "../../../shared/config/show-value.ts";
 import { table } from "../../../shared/config/table.ts";
 import type { Partially } from "../../../shared/config/validate.ts";
+import { checkTopicName } from "../../../shared/mqtt/topic.ts";
 import { planShape, reviewPlan, toPlan, toStatus } from "../profile-plan.ts";
 import { reviewTopics, type TopicDefaults, topicsShape, toTopicRules } from "../profile-topics.ts";
 import type { BrokerTarget } from "../targets/broker-target.ts";
+
+const PROBE = 'must be a topic without wildcards, such as "tidegate/probe"';
 
 export type BaseDefaults = TopicDefaults & {
   readonly inflightMax: number;
@@ -48,6 +52,18 @@ export function baseShape(defaults: BaseDefaults) {
       .default(defaults.bytesPerSecond)
       .describe("Bytes of topics and payloads a second that a connection publishes at most; 0 is no limit."),
     ...planShape(defaults.will),
+    probe: table({
+      topic: checked(text(1024), PROBE, (topic) => {
+        const problem = checkTopicName(topic);
+        return problem === undefined ? undefined : `${quoteText(topic)} ${problem}`;
+      }).describe("Where the probe is published; the rules of this profile apply to it."),
+      qos: z
+        .literal([0, 1], { error: "must be 0 or 1" })
+        .default(1)
+        .describe("QoS of the probe: with 0 nothing says that it has arrived."),
+    })
+      .optional()
+      .describe("One message that `tidegate-recv doctor` publishes to see whether the target takes it."),
   };
 }
 
@@ -88,5 +104,6 @@ export function toBase(
     connectionsMax: value.connections ?? 1,
     plan: toPlan(value),
     status: toStatus(value),
+    probe: value.probe,
   };
 }

@@ -14,7 +14,10 @@ beforeAll(async () => {
   cpSync(join(import.meta.dir, "../../../examples"), workspace.directory, { recursive: true });
   workspace.write("link.key", encodeLinkKey(new Uint8Array(32).fill(7)));
   const authority = await CertificateAuthority.create(workspace.path("targets.d"), "hq-ca");
-  await authority.issue("plant-7", { usage: "client" });
+  for (const name of ["plant-7", "plant-7-aws", "plant-7-grid"])
+    await authority.issue(name, { usage: "client" });
+  workspace.write("targets.d/hub-policy.key", Buffer.alloc(32, 7).toString("base64"));
+  workspace.write("targets.d/enrolment.key", Buffer.alloc(32, 8).toString("base64"));
 });
 afterAll(() => workspace.remove());
 
@@ -26,5 +29,12 @@ test("loadSendConfig() takes examples/send.toml", () => {
 test("loadRecvConfig() takes examples/recv.toml and its profiles", () => {
   const loaded = loadRecvConfig(workspace.path("recv.toml"), {});
   expect(loaded.ok ? [] : loaded.faults.map(formatFault)).toEqual([]);
-  expect(loaded.ok && loaded.config.profiles.map(({ name }) => name)).toEqual(["dashboard", "hq"]);
+  expect(loaded.ok && loaded.config.profiles.map(({ name }) => name)).toEqual([
+    "aws-iot",
+    "azure-dps",
+    "azure-event-grid",
+    "azure-iot-hub",
+    "dashboard",
+    "hq",
+  ]);
 });

@@ -157,3 +157,73 @@ test("DeadLetterDesk books again as lost a letter that was dropped while it wait
   lab.run();
   expect(lab.ledger("hq")).toMatchObject({ accepted: 2, held: 0, lost: { refused: 2 } });
 });
+
+test("DeadLetterDesk holds up no target while its disk is full, and keeps the letters when there is space again", () => {
+  const { hq, lab } = openWith(["a"]);
+  lab.isLetterDiskFull = true;
+  lab.arrive(["b", "c"]);
+  lab.run();
+  lab.desk.save();
+  expect(lab.letterDesk.problem).toBe("database or disk is full");
+  expect([lab.letterDesk.unkept, letters(lab)]).toEqual([2, ["a refused"]]);
+  // The books and the spool go on.
+  expect(lab.spool.bytes).toBe(0);
+  expect(lab.log.value("target.hq/counter/lost/refused")).toBe("3");
+  lab.isLetterDiskFull = false;
+  lab.desk.save();
+  expect([lab.letterDesk.problem, lab.letterDesk.unkept]).toEqual([undefined, 0]);
+  expect(letters(lab)).toEqual(["a refused", "b refused", "c refused"]);
+  // They are known for good, although no counter has changed since.
+  const again = new FakeTarget("hq");
+  lab.crash([again]);
+  expect(letters(lab)).toEqual(["a refused", "b refused", "c refused"]);
+  expect(hq.sent).toEqual(["a", "b", "c"]);
+});
+
+test("DeadLetterDesk gives up the oldest of what a full disk does not take, past its memory, and counts them", () => {
+  const { lab } = openWith([]);
+  lab.isLetterDiskFull = true;
+  for (let round = 0; round < 20; round++) {
+    lab.arrive([`m${round}`], 1024 * 1024);
+    lab.run();
+  }
+  lab.desk.save();
+  expect(lab.letterDesk.unkept).toBe(15);
+  expect(lab.letterDesk.dropped).toBe(5);
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 20, held: 0, lost: { refused: 20 } });
+});
+
+test("DeadLetterDesk keeps a letter when it is counted, not before: what waits for its turn may be judged again", () => {
+  const { hq, lab } = open();
+  hq.answer = undefined;
+  hq.connect();
+  lab.arrive(["a", "b"]);
+  lab.run();
+  hq.flights.splice(1, 1)[0]?.settle("lost/refused");
+  lab.desk.save();
+  expect(letters(lab)).toEqual([]);
+  const again = new FakeTarget("hq");
+  refuseAll(again);
+  lab.crash([again]);
+  again.connect();
+  lab.run();
+  lab.desk.save();
+  expect(letters(lab)).toEqual(["a refused", "b refused"]);
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 2, held: 0, lost: { refused: 2 } });
+});
+
+test("DeadLetterDesk.requeue() has no more than 10,000 of a target under way, and says that others wait", () => {
+  const { hq, lab } = openWith(names("t", 1, 10_010));
+  hq.disconnect();
+  expect(lab.letterDesk.requeue({ target: "hq" })).toEqual({ requeued: 10_000, missing: 0, left: 1 });
+  expect(lab.ledger("hq")).toMatchObject({ held: 10_000, lost: { refused: 10 } });
+  hq.answer = () => ["forwarded"];
+  hq.connect(100);
+  lab.run();
+  lab.desk.save();
+  expect(lab.letterDesk.requeue({ target: "hq" })).toEqual({ requeued: 10, missing: 0, left: 0 });
+  lab.run();
+  lab.desk.save();
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 10_010, forwarded: 10_010, held: 0 });
+  expect(letters(lab)).toEqual([]);
+});

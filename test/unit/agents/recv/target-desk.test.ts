@@ -235,3 +235,77 @@ test("TargetDesk.bound() has booked what is gone when the agent dies right after
   expect(forwarded + (lost.overflow ?? 0)).toBe(20);
   expect(lab.ledger("hq").held).toBe(0);
 });
+
+test("TargetDesk makes one backlog of what a broker that comes and goes has not been sent", () => {
+  const { hq, lab } = open(NEWEST);
+  for (let round = 1; round <= 50; round++) {
+    lab.arrive([`m${round}`]);
+    hq.connect(0);
+    lab.run();
+  }
+  lab.desk.save();
+  expect(lab.log.value("target.hq/cursor")).toBe("0:0-50,50:0");
+  hq.connect(1000);
+  lab.arrive(["live"]);
+  lab.pass(2000);
+  expect(hq.sent.filter((topic) => topic !== "live")).toEqual(names("m", 1, 50));
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 51, forwarded: 51, held: 0 });
+});
+
+test("TargetDesk waits for a disk that does not give back the backlog, and books nothing as lost", () => {
+  const { hq, lab } = open(NEWEST);
+  lab.arriveMany("old", 3);
+  lab.crash([hq]);
+  const read = lab.log.read.bind(lab.log);
+  lab.log.read = () => {
+    throw new Error("disk I/O error");
+  };
+  hq.connect();
+  lab.run();
+  expect(hq.sent).toEqual([]);
+  expect(lab.desk.idle).toBe(false);
+  expect(() => lab.desk.bound()).toThrow("disk I/O error");
+  lab.log.read = read;
+  lab.desk.wake();
+  lab.run();
+  expect(hq.sent).toEqual(names("old", 1, 3));
+  expect(lab.ledger("hq")).toMatchObject({ forwarded: 3, held: 0, lost: {} });
+});
+
+test("TargetDesk begins at the oldest row when a damaged file has lost its cursor, and balances its books", () => {
+  const { lab } = open();
+  lab.arriveMany("m", 5);
+  lab.log.write(() => {
+    lab.log.setValue("cursors_lost", "1");
+    lab.log.setValue("damaged", "1");
+    lab.log.deleteValue("target.hq/cursor");
+    lab.log.deleteBetween(2, 3);
+  });
+  const again = new FakeTarget("hq");
+  lab.crash([again]);
+  again.connect();
+  lab.run();
+  lab.desk.save();
+  expect(again.sent).toEqual(["m1", "m4", "m5"]);
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 5, forwarded: 3, held: 0, lost: { corrupt: 2 } });
+});
+
+test("TargetDesk books rows that are gone from the middle of a backlog as corrupt, once", () => {
+  const { hq, lab } = open(NEWEST);
+  lab.arriveMany("m", 5);
+  hq.connect(0);
+  lab.run();
+  lab.arrive(["live"]);
+  lab.desk.save();
+  lab.log.write(() => {
+    lab.log.setValue("damaged", "1");
+    lab.log.deleteBetween(4, 5);
+  });
+  const again = new FakeTarget("hq", NEWEST);
+  lab.crash([again]);
+  again.connect();
+  lab.pass(1000);
+  lab.desk.save();
+  lab.desk.save();
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 6, forwarded: 4, held: 0, lost: { corrupt: 2 } });
+});

@@ -3,7 +3,8 @@ import { DeadLetterDesk } from "../../../../agents/recv/dead-letter-desk.ts";
 import { DeadLetters } from "../../../../agents/recv/dead-letters.ts";
 import { emptyLinkState } from "../../../../agents/recv/link/session.ts";
 import { Spool } from "../../../../agents/recv/spool.ts";
-import { LETTERS_MARK, TargetDesk } from "../../../../agents/recv/target-desk.ts";
+import { LETTERS_MARK } from "../../../../agents/recv/spool-salvage.ts";
+import { TargetDesk } from "../../../../agents/recv/target-desk.ts";
 import { PLAIN_PLAN, type TargetPlan } from "../../../../agents/recv/targets/plan.ts";
 import type { Judgement, TargetOutcome } from "../../../../agents/recv/targets/runner.ts";
 import type { Target, TargetState } from "../../../../agents/recv/targets/target.ts";
@@ -68,6 +69,8 @@ export class FakeTarget implements Target {
 export class TargetLab {
   readonly log: BlockLog = openBlockLog("", "", "memory");
   readonly letterLog: BlockLog = openBlockLog("", "", "memory");
+  /** While true, the disk of the dead letters takes nothing. */
+  isLetterDiskFull = false;
   readonly letters: DeadLetters;
   spool: Spool;
   letterDesk: DeadLetterDesk;
@@ -83,6 +86,11 @@ export class TargetLab {
     readonly spoolBytesMax = 1e9,
     letterBytesMax = 1e6,
   ) {
+    const write = this.letterLog.write.bind(this.letterLog);
+    this.letterLog.write = (work) => {
+      if (this.isLetterDiskFull) throw new Error("database or disk is full");
+      write(work);
+    };
     this.letters = new DeadLetters(this.letterLog, letterBytesMax);
     this.targets = targets;
     this.spool = new Spool(this.log, spoolBytesMax);

@@ -9,7 +9,8 @@ import type { Message } from "../../../../../../shared/message.ts";
 import { deepTopic, makeMessage } from "../messages.ts";
 
 /** What judgeForEventGrid() adds for the header of a PUBLISH without properties. */
-const HEADER_BYTES = 32;
+/** Fixed header 1 + 3, length of the topic 2, packet identifier 2, no properties 1. */
+const HEADER_BYTES = 9;
 const payloadFor = (packetBytes: number): Uint8Array => new Uint8Array(packetBytes - HEADER_BYTES - 1);
 const contentType = (length: number): Partial<Message> => ({
   properties: { contentType: "x".repeat(length) },
