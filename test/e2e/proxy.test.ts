@@ -119,7 +119,7 @@ requireTools(["mosquitto", "tinyproxy", "microsocks"])("a proxy", () => {
     });
     const far = site.use(await Collector.start({ door: business.port }));
     const near = site.use(await Publisher.start({ door: plant.port }));
-    const recv = site.startRecv();
+    const recv = await waitUntilReady(site.startRecv());
     const send = await waitUntilReady(site.startSend());
     const first = await ProxyServer.start("socks5", {}, port);
     await near.publish("plant/1", Buffer.from("1"), { qos: 1 });
