@@ -23,9 +23,11 @@ requireTools([])("tidegate-recv init", () => {
       for (const [, key, file = ""] of stdout.matchAll(/^(\w+_file) = "([^"]+)"/gm)) {
         const from =
           key === "key_file" ? set.client.keyFile : key === "cert_file" ? set.client.certFile : set.caFile;
-        const text = /password|key_file_device|token/.test(key ?? "")
-          ? "secret"
-          : await Bun.file(from).text();
+        const secrets: Record<string, string> = {
+          password_file: "secret",
+          device_key_file: Buffer.alloc(32, 7).toString("base64"),
+        };
+        const text = secrets[key ?? ""] ?? (await Bun.file(from).text());
         site.workspace.write(`targets.d/${file}`, text, 0o600);
       }
       site.workspace.write("targets.d/hq.toml", stdout.replaceAll("PREFIX", "abc123"));
