@@ -18,6 +18,11 @@ export function createLog(options: { agent: string; level: string; file: string 
   );
 }
 
+/** For what is tried on the side, whose outcome is told otherwise. */
+export function createSilentLog(): Logger {
+  return pino({ level: "silent" });
+}
+
 /** Lets one line of a kind through per `everyMs`, and says how many were held back since. */
 export class LogLimiter {
   readonly #everyMs: number;

@@ -39,6 +39,7 @@ export type RecvConfig = SharedConfig & {
     readonly ageHoursMax: number;
     readonly durability: Durability;
   };
+  readonly deadLetters: { readonly directory: string; readonly bytesMax: number };
   readonly targetsDirectory: string;
   /** In the order of their file names. */
   readonly profiles: readonly TargetProfile[];
@@ -80,6 +81,16 @@ export const recvSchema = table({
       ),
     durability: durability("os"),
   }).describe("The durable log of what came across."),
+  dead_letters: table({
+    directory: path()
+      .optional()
+      .describe("Directory of the dead letters, on a local disk. Default: that of the spool."),
+    bytes_max: wholeNumber(1_048_576, 17_592_186_044_416)
+      .default(67_108_864)
+      .describe("Space for them; past it the oldest go."),
+  })
+    .prefault({})
+    .describe("What targets refuse for good, kept so that it can be looked at and sent again."),
   ...sharedShape(),
 });
 
@@ -116,6 +127,10 @@ export function loadRecvConfig(
         ageHoursMax: value.spool.age_hours_max,
         durability: value.spool.durability,
       },
+      deadLetters: {
+        directory: review.resolve(value.dead_letters.directory ?? value.spool.directory),
+        bytesMax: value.dead_letters.bytes_max,
+      },
       targetsDirectory: review.resolve(value.targets),
       profiles: loaded.profiles,
     },
@@ -133,6 +148,10 @@ function checkTogether(review: Review, recv: Partially<RecvTable>): void {
   review.requireOrder(message, {
     path: ["link", "assembly_bytes_max"],
     value: recv.link?.assembly_bytes_max,
+  });
+  review.requireOrder(message, {
+    path: ["dead_letters", "bytes_max"],
+    value: recv.dead_letters?.bytes_max,
   });
 }
 

@@ -2,12 +2,14 @@
 import { randomBytes } from "node:crypto";
 import { fetchStatus } from "../../shared/admin/client.ts";
 import { startAdmin } from "../../shared/admin/server.ts";
+import { createAnchoredClock, describeStep } from "../../shared/anchored-clock.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
+import { type Finding, formatFinding, formatVerdict } from "../../shared/doctor/finding.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { inspectPath } from "../../shared/inspect/inspect.ts";
 import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
@@ -16,8 +18,12 @@ import { createLog, type Logger } from "../../shared/log.ts";
 import { openSupervisor } from "../../shared/native/notify.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadRecvConfig, type RecvConfig } from "./config.ts";
+import { runDeadLetters } from "./dead-letters-command.ts";
+import { examine } from "./doctor/doctor.ts";
 import { formatGaps, listGaps } from "./gaps-command.ts";
+import { profileTypes, writeProfile } from "./init-command.ts";
 import { prepareInspect } from "./inspect-command.ts";
+import { formatPolicies } from "./policy-command.ts";
 import { RecvAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type RecvStatus } from "./status.ts";
 import { formatRecvStatus } from "./status-text.ts";
@@ -38,6 +44,30 @@ const TABLE: CommandTable = {
       summary: "Read the configuration and every file it names, and tell all faults",
       options: [CONFIG_OPTION],
     },
+    {
+      name: "doctor",
+      summary:
+        "Try what the configuration names: directories, paths, targets; says what to do about what fails",
+      options: [CONFIG_OPTION],
+    },
+    {
+      name: "init",
+      summary: "Print a commented profile of a type of target, to be filled in and put into targets.d",
+      options: [
+        {
+          name: "type",
+          value: "TYPE",
+          summary: `One of ${profileTypes().join(", ")}`,
+          required: true,
+          positional: true,
+        },
+      ],
+    },
+    {
+      name: "policy",
+      summary: "Print what the cloud or broker of each target has to allow, and no more",
+      options: [CONFIG_OPTION, { name: "target", value: "NAME", summary: "Only that of this target" }],
+    },
     KEYGEN_COMMAND,
     {
       name: "status",
@@ -49,9 +79,31 @@ const TABLE: CommandTable = {
       summary: "List what was lost on the link and may still be sent again",
       options: [CONFIG_OPTION, { name: "json", summary: "Print the gaps as JSON" }],
     },
+    {
+      name: "dead-letters",
+      summary: "What targets refused for good: list, show, requeue (publish again) or export it",
+      options: [
+        {
+          name: "action",
+          value: "list|show|requeue|export",
+          summary: "What to do with them",
+          required: true,
+          positional: true,
+        },
+        CONFIG_OPTION,
+        { name: "id", value: "N[,N]", summary: "Only these" },
+        { name: "target", value: "NAME", summary: "Only those of this target" },
+        { name: "reason", value: "REASON", summary: "Only those lost for this reason, such as refused" },
+        { name: "json", summary: "Print them as JSON (list and show)" },
+        { name: "out", value: "FILE", summary: "A new file to export to, JSON lines with base64 payloads" },
+      ],
+    },
     INSPECT_COMMAND,
   ],
 };
+
+/** To a pipe, what is printed goes later than print() returns; an exit before would cut it off. */
+let printed: Promise<void> = Promise.resolve();
 
 /** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
 function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Logger): void {
@@ -79,10 +131,16 @@ function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Lo
 async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "recv", level: config.log.level, file: config.log.file });
   log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-recv starts");
+  const clock = createAnchoredClock(
+    Date.now,
+    () => performance.now(),
+    (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
+  );
   try {
     const agent = await RecvAgent.start(config, {
       log,
-      clock: Date.now,
+      clock,
+      wall: Date.now,
       steady: () => performance.now(),
       random: Math.random,
     });
@@ -92,7 +150,7 @@ async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
         ...config.admin.address,
         token: config.admin.token?.reveal(),
         metrics: createMetrics(() => agent.figures()),
-        status: () => makeStatus(agent.figures(), Date.now()),
+        status: () => makeStatus(agent.figures(), clock()),
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
@@ -132,6 +190,7 @@ async function main(): Promise<ExitStatus> {
     print(result.stdout);
     return result.status;
   }
+  if (line.name === "init") return init(line.values.type ?? "");
   if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadRecvConfig(line.values.config ?? "", process.env, {
@@ -143,7 +202,10 @@ async function main(): Promise<ExitStatus> {
   }
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   if (line.name === "check") return check(loaded.config);
+  if (line.name === "doctor") return doctor(loaded.config);
+  if (line.name === "policy") return showPolicies(loaded.config, line.values);
   if (line.name === "gaps") return showGaps(loaded.config, line.values);
+  if (line.name === "dead-letters") return handleDeadLetters(loaded.config, line.values);
   return showStatus(loaded.config, line.values);
 }
 
@@ -154,6 +216,33 @@ function check(config: RecvConfig): ExitStatus {
   );
 }
 
+async function doctor(config: RecvConfig): Promise<ExitStatus> {
+  const findings: Finding[] = [];
+  for await (const finding of examine(config)) {
+    findings.push(finding);
+    print(formatFinding(finding));
+  }
+  print(formatVerdict(findings));
+  return findings.some(({ level }) => level === "fail") ? EXIT.failed : EXIT.ok;
+}
+
+function init(type: string): ExitStatus {
+  const text = writeProfile(type);
+  if (text !== undefined) return print(text);
+  process.stderr.write(
+    `tidegate-recv init: there is no type ${JSON.stringify(type)}, must be one of ${profileTypes().join(", ")}\n`,
+  );
+  return EXIT.usage;
+}
+
+function showPolicies({ profiles }: RecvConfig, { target }: CommandValues): ExitStatus {
+  const chosen = profiles.filter(({ name }) => target === undefined || name === target);
+  if (chosen.length > 0) return print(formatPolicies(chosen));
+  const names = profiles.map(({ name }) => name).join(", ");
+  process.stderr.write(`tidegate-recv policy: there is no target ${JSON.stringify(target)}, only ${names}\n`);
+  return EXIT.usage;
+}
+
 function showGaps(config: RecvConfig, values: CommandValues): ExitStatus {
   try {
     const gaps = listGaps(config.spool.directory);
@@ -162,6 +251,14 @@ function showGaps(config: RecvConfig, values: CommandValues): ExitStatus {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return EXIT.failed;
   }
+}
+
+async function handleDeadLetters(config: RecvConfig, values: CommandValues): Promise<ExitStatus> {
+  const name = randomBytes(8).toString("hex");
+  const result = await runDeadLetters(config.deadLetters.directory, values, name);
+  process.stderr.write(result.stderr);
+  print(result.stdout);
+  return result.status;
 }
 
 async function inspect(values: CommandValues): Promise<ExitStatus> {
@@ -210,7 +307,7 @@ function count(n: number, noun: string): string {
 }
 
 function print(text: string): ExitStatus {
-  process.stdout.write(text);
+  printed = new Promise((resolve) => process.stdout.write(text, () => resolve()));
   return EXIT.ok;
 }
 
@@ -228,4 +325,6 @@ function waitForSignal(): Promise<string> {
   });
 }
 
-process.exit(await main());
+const status = await main();
+await printed;
+process.exit(status);

@@ -1,111 +1,149 @@
-// The profile of a target: the schema of one targets.d/NAME.toml, and loading it with the files it names.
-// Refuses a type it doesn't know, wildcards in topic_prefix, and a missing client id: two targets that share one
-// by accident would throw each other off the broker.
+// The profile of a target: the schema of one targets.d/NAME.toml, and loading it with the files it names. Each type has
+// a file of its own in types/. Refuses a type it doesn't know, and what that file refuses.
 
 import { basename } from "node:path";
-import * as z from "zod";
-import {
-  checked,
-  choice,
-  isName,
-  localTopicFilter,
-  name,
-  text,
-  wholeNumber,
-} from "../../shared/config/leaf.ts";
-import {
-  loadSession,
-  type MqttSession,
-  type SessionMaterial,
-  sessionShape,
-  toSession,
-} from "../../shared/config/mqtt-session.ts";
+import type * as z from "zod";
+import { isName } from "../../shared/config/leaf.ts";
+import { describeSeat } from "../../shared/config/mqtt-session.ts";
 import type { Review } from "../../shared/config/review.ts";
 import { quoteText } from "../../shared/config/show-value.ts";
-import { list, table, typedTable } from "../../shared/config/table.ts";
+import { typedTable } from "../../shared/config/table.ts";
 import type { Partially } from "../../shared/config/validate.ts";
-import type { Qos } from "../../shared/message.ts";
-import { checkTopicName } from "../../shared/mqtt/topic.ts";
-
-export type MqttTarget = MqttSession & {
-  readonly name: string;
-  readonly type: "mqtt";
-  /** The profile's file, absolute. */
-  readonly file: string;
-  /** Put before each topic as it is; empty for none. */
-  readonly topicPrefix: string;
-  readonly qosMax: Qos;
-  readonly retain: "forward" | "strip";
-  readonly inflightMax: number;
-  /** Only messages whose topic (without prefix) matches one of them are forwarded. */
-  readonly topics: readonly string[];
-};
+import {
+  type AwsIotTable,
+  type AwsIotTarget,
+  awsIotTable,
+  awsUrl,
+  loadAwsIot,
+  toAwsIotTarget,
+} from "./types/aws-iot.ts";
+import {
+  type AzureEventGridTable,
+  type AzureEventGridTarget,
+  azureEventGridTable,
+  eventGridUrl,
+  loadAzureEventGrid,
+  toAzureEventGridTarget,
+} from "./types/azure-event-grid.ts";
+import {
+  type AzureIotHubTable,
+  type AzureIotHubTarget,
+  azureIotHubTable,
+  hubSeats,
+  loadAzureIotHub,
+  toAzureIotHubTarget,
+} from "./types/azure-iot-hub.ts";
+import {
+  emqxCloudTable,
+  hivemqCloudTable,
+  loadMqtt,
+  type MqttTarget,
+  mqttTable,
+  toMqttTarget,
+} from "./types/mqtt.ts";
 
 /** Grows by one type with each kind of target. */
-export type TargetProfile = MqttTarget;
+export type TargetProfile = MqttTarget | AwsIotTarget | AzureIotHubTarget | AzureEventGridTarget;
 
-const PREFIX = 'must be empty or the beginning of a topic without wildcards, such as "plant-7/"';
-
-const mqttTable = table({
-  name: name()
-    .optional()
-    .describe("Name of the target in logs, counters and the ledger. Default: the name of the file."),
-  type: z.literal("mqtt").describe("Publishes to an MQTT broker."),
-  ...sessionShape(),
-  client_id: text(256).describe("MQTT client id. No other client of the broker may have it."),
-  topic_prefix: checked(z.string({ error: PREFIX }).max(1024, { error: PREFIX }), PREFIX, (prefix) => {
-    const problem = prefix === "" ? undefined : checkTopicName(prefix);
-    return problem === undefined ? undefined : `${quoteText(prefix)} ${problem}`;
-  })
-    .default("")
-    .describe("Put before each topic as it is."),
-  qos_max: z
-    .literal([0, 1, 2], { error: "must be 0, 1 or 2" })
-    .default(2)
-    .describe("Messages of a higher QoS are published with this one. Below 1 the broker confirms nothing."),
-  retain: choice(["forward", "strip"])
-    .default("forward")
-    .describe('"forward" publishes with the retain flag that came along, "strip" always without.'),
-  inflight_max: wholeNumber(1, 65_535)
-    .default(100)
-    .describe("Messages that may be published before the first is acknowledged."),
-  topics: list("topic filters", localTopicFilter(), 1, 256)
-    .default(["#"])
-    .describe(
-      "Only messages whose topic matches one of these are forwarded; the rest is counted as filtered.",
-    ),
-});
-
-export const profileSchema = typedTable([mqttTable]);
+export const profileSchema = typedTable([
+  mqttTable,
+  hivemqCloudTable,
+  emqxCloudTable,
+  awsIotTable,
+  azureIotHubTable,
+  azureEventGridTable,
+]);
 type ProfileTable = z.output<typeof profileSchema>;
 
-/** Checks the keys of a profile against each other and reads its files. */
-export function loadProfile(review: Review, profile: Partially<ProfileTable>): SessionMaterial {
+/** What is taken by one target only: its name, and each place at a broker. */
+export type Claim = { readonly path: readonly string[]; readonly key: string; readonly shown: string };
+
+/** A profile whose files have been read; undefined while its schema has faults. */
+export type ReadProfile = { readonly toTarget: (() => TargetProfile) | undefined };
+
+/** Checks the keys of a profile against each other and reads its files; `value` is all of it, when it has no faults. */
+export function readProfile(
+  review: Review,
+  profile: Partially<ProfileTable>,
+  value: ProfileTable | undefined,
+): ReadProfile {
+  const nameDefault = nameFromFile(review.document.file);
   if (profile.name === undefined && !Object.hasOwn(review.document.table, "name")) {
-    const fromFile = nameFromFile(review.document.file);
-    const problem = `is missing, and ${quoteText(fromFile)} of the file name is no name`;
-    if (!isName(fromFile))
+    const problem = `is missing, and ${quoteText(nameDefault)} of the file name is no name`;
+    if (!isName(nameDefault))
       review.add(["name"], problem, "must be 1 to 64 of the characters A-Z a-z 0-9 . _ -");
   }
-  const topics = profile.topics ?? [];
-  review.requireUnique(topics.map((value, index) => ({ path: ["topics", index], value })));
-  return loadSession(review, [], profile);
+  switch (profile.type) {
+    case undefined:
+      return { toTarget: undefined };
+    case "aws-iot": {
+      const material = loadAwsIot(review, profile);
+      if (value?.type !== "aws-iot") return { toTarget: undefined };
+      return { toTarget: () => toAwsIotTarget(review, nameDefault, value, material) };
+    }
+    case "azure-iot-hub": {
+      const material = loadAzureIotHub(review, profile);
+      if (value?.type !== "azure-iot-hub") return { toTarget: undefined };
+      return { toTarget: () => toAzureIotHubTarget(review, nameDefault, value, material) };
+    }
+    case "azure-event-grid": {
+      const material = loadAzureEventGrid(review, profile);
+      if (value?.type !== "azure-event-grid") return { toTarget: undefined };
+      return { toTarget: () => toAzureEventGridTarget(review, nameDefault, value, material) };
+    }
+    case "mqtt":
+    case "hivemq-cloud":
+    case "emqx-cloud": {
+      const material = loadMqtt(review, profile);
+      if (value?.type !== "mqtt" && value?.type !== "hivemq-cloud" && value?.type !== "emqx-cloud")
+        return { toTarget: undefined };
+      return { toTarget: () => toMqttTarget(review, nameDefault, value, material) };
+    }
+  }
 }
 
-export function toProfile(review: Review, value: ProfileTable, material: SessionMaterial): TargetProfile {
-  return {
-    ...toSession(value, value.client_id, material),
-    name: value.name ?? nameFromFile(review.document.file),
-    type: value.type,
-    file: review.file,
-    topicPrefix: value.topic_prefix,
-    qosMax: value.qos_max,
-    retain: value.retain,
-    inflightMax: value.inflight_max,
-    topics: value.topics,
-  };
+/** What no other profile may have, too. */
+export function claimsOf(review: Review, profile: Partially<ProfileTable>): Claim[] {
+  const name = profile.name ?? nameFromFile(review.document.file);
+  const claims: Claim[] = [{ path: ["name"], key: `name ${name}`, shown: name }];
+  for (const { path, seat } of seatsOf(profile))
+    if (seat !== undefined) claims.push({ path, key: `seat ${seat}`, shown: seat });
+  return claims;
 }
 
-export function nameFromFile(file: string): string {
+type Seat = { readonly path: readonly string[]; readonly seat: string | undefined };
+
+function seatsOf(profile: Partially<ProfileTable>): Seat[] {
+  if (profile.type === undefined) return [];
+  if (isIotHub(profile)) return hubSeats(profile);
+  const url = urlOf(profile);
+  const { client_id: clientId } = profile;
+  // Each connection has a client id of its own.
+  const count = profile.connections ?? 1;
+  const ids =
+    clientId === undefined || count === 1
+      ? [clientId]
+      : Array.from({ length: count }, (_, index) => `${clientId}-${index + 1}`);
+  return ids.map((id) => ({ path: ["client_id"], seat: describeSeat(url, id) }));
+}
+
+function urlOf(profile: Partially<Exclude<ProfileTable, AzureIotHubTable>>): string | undefined {
+  if (isEventGrid(profile)) return eventGridUrl(profile);
+  return isAwsIot(profile) ? awsUrl(profile) : profile.url;
+}
+
+function isAwsIot(profile: Partially<ProfileTable>): profile is Partially<AwsIotTable> {
+  return profile.type === "aws-iot";
+}
+
+function isEventGrid(profile: Partially<ProfileTable>): profile is Partially<AzureEventGridTable> {
+  return profile.type === "azure-event-grid";
+}
+
+function isIotHub(profile: Partially<ProfileTable>): profile is Partially<AzureIotHubTable> {
+  return profile.type === "azure-iot-hub";
+}
+
+function nameFromFile(file: string): string {
   return basename(file, ".toml");
 }

@@ -5,13 +5,11 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { explainFileError } from "../../shared/config/config-file.ts";
 import type { Fault } from "../../shared/config/fault.ts";
-import type { KeyPath } from "../../shared/config/key-path.ts";
-import { describeSeat } from "../../shared/config/mqtt-session.ts";
 import { Review } from "../../shared/config/review.ts";
 import { quoteText } from "../../shared/config/show-value.ts";
 import { readToml } from "../../shared/config/toml.ts";
 import { validate } from "../../shared/config/validate.ts";
-import { loadProfile, nameFromFile, profileSchema, type TargetProfile, toProfile } from "./profile.ts";
+import { type Claim, claimsOf, profileSchema, readProfile, type TargetProfile } from "./profile.ts";
 
 const PROFILES_MAX = 64;
 const ALLOWED = `must be a directory with 1 to ${PROFILES_MAX} profiles, files whose names end with .toml`;
@@ -21,8 +19,6 @@ export type LoadedProfiles = {
   readonly files: readonly string[];
   readonly faults: readonly Fault[];
 };
-
-type Claim = { readonly path: KeyPath; readonly key: string; readonly shown: string };
 
 /** `shown` is the directory as the operator knows it, relative to where the program runs. */
 export function loadProfiles(review: Review, directory: string, shown: string): LoadedProfiles {
@@ -38,14 +34,10 @@ export function loadProfiles(review: Review, directory: string, shown: string): 
     }
     const { value, partial, faults: found } = validate(profileSchema, parsed.document);
     const own = new Review(parsed.document, review.environment, review.nowMs);
-    const material = loadProfile(own, partial);
-    const name = partial.name ?? nameFromFile(file);
-    const seat = describeSeat(partial.url, partial.client_id);
-    const claims: Claim[] = [{ path: ["name"], key: `name ${name}`, shown: name }];
-    if (seat !== undefined) claims.push({ path: ["client_id"], key: `seat ${seat}`, shown: seat });
-    requireUnclaimed(own, claims, claimed);
+    const { toTarget } = readProfile(own, partial, value);
+    requireUnclaimed(own, claimsOf(own, partial), claimed);
     faults.push(...found, ...own.faults);
-    if (value !== undefined && own.faults.length === 0) profiles.push(toProfile(own, value, material));
+    if (toTarget !== undefined && found.length === 0 && own.faults.length === 0) profiles.push(toTarget());
   }
   return { profiles, files, faults };
 }

@@ -1,6 +1,7 @@
 // The recv agent at work: wires paths, receiver, spool and targets together, and takes them down in order.
 //
 //   paths (read, never written to) ─► receiver ─► intake ─► spool ─► one runner per target ─► broker
+import { randomBytes } from "node:crypto";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import { type Logger, LogLimiter } from "../../shared/log.ts";
 import type { Moment } from "../../shared/moment.ts";
@@ -8,13 +9,17 @@ import { openBlockLog } from "../../shared/store/open.ts";
 import { describeRepair } from "../../shared/store/repair-text.ts";
 import type { RecvConfig } from "./config.ts";
 import { RecvCore } from "./core.ts";
+import { DeadLetterDesk } from "./dead-letter-desk.ts";
+import { openRequeueDesk } from "./dead-letter-requests.ts";
+import { DEAD_LETTERS_FILE, DeadLetters } from "./dead-letters.ts";
 import { CLOCK_WARNING_MS } from "./link/health.ts";
 import { RecvPaths } from "./link/paths.ts";
 import { Spool } from "./spool.ts";
-import { adoptSpool } from "./spool-salvage.ts";
-import type { RecvFigures } from "./status.ts";
+import { adoptSpool, LETTERS_MARK } from "./spool-salvage.ts";
+import { makeStatus, type RecvFigures } from "./status.ts";
+import { makeStatusDocument } from "./status-document.ts";
 import { TargetDesk } from "./target-desk.ts";
-import { startMqttTarget } from "./targets/mqtt.ts";
+import { startTarget } from "./targets/start.ts";
 
 const TICK_MS = 20;
 const SAVE_MS = 200;
@@ -24,8 +29,10 @@ const CONTENT_OVERHEAD_BYTES = 256 * 1024;
 
 export type Rim = {
   readonly log: Logger;
-  /** The wall clock, milliseconds since 1970. */
+  /** Milliseconds since 1970, without the steps of the wall clock. */
   clock(): number;
+  /** The wall clock, for what has to agree with the rest of the world. */
+  wall(): number;
   /** A clock that only runs forward. */
   steady(): number;
   random(): number;
@@ -38,12 +45,15 @@ export class RecvAgent {
   readonly #core: RecvCore;
   readonly #spool: Spool;
   readonly #desk: TargetDesk;
+  readonly #deadLetters: DeadLetterDesk;
+  readonly #requeue: ReturnType<typeof openRequeueDesk>;
   readonly #limiter = new LogLimiter(REFUSAL_LOG_MS);
   readonly #paths: RecvPaths;
   #timers: ReturnType<typeof setInterval>[] = [];
   #flushing = false;
   #stopping = false;
   #problem: string | undefined;
+  #letterProblem: string | undefined;
   #clockWarned = false;
 
   /** Throws an Error with a sentence for a person when the spool or a path cannot be opened. */
@@ -89,11 +99,33 @@ export class RecvAgent {
         return this.#problem === undefined;
       },
     });
-    const targets = config.profiles.map((profile) => startMqttTarget(profile, rim));
-    this.#desk = new TargetDesk(this.#spool, targets, () => this.#core.kept, {
-      clock: () => rim.clock(),
-      later: (work) => setImmediate(work),
+    const targetRim = {
+      ...rim,
+      clock: () => rim.wall(),
+      directory: config.spool.directory,
+      clockDifferenceMs: () => this.#core.health.clockDifferenceMs,
+      linkState: () => this.#core.health.state,
+      describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
+    };
+    const targets = config.profiles.map((profile) => startTarget(profile, targetRim));
+    const accepted = () => this.#core.kept;
+    const runnerRim = { clock: () => rim.clock(), later: (work: () => void) => setImmediate(work) };
+    this.#deadLetters = this.#openDeadLetters();
+    this.#requeue = openRequeueDesk(config.deadLetters.directory, this.#deadLetters, rim.log);
+    this.#desk = new TargetDesk(this.#spool, targets, accepted, runnerRim, this.#deadLetters);
+  }
+
+  #openDeadLetters(): DeadLetterDesk {
+    const { directory, bytesMax } = this.#config.deadLetters;
+    const { log: out } = this.#rim;
+    const log = openBlockLog(directory, DEAD_LETTERS_FILE, this.#config.spool.durability, {
+      owner: this.#config.link.id,
+      onRepair: (repair) => out.error({ repair }, describeRepair("dead letters", repair)),
+      clock: () => this.#rim.clock(),
     });
+    const fresh = randomBytes(8).toString("hex");
+    const mark = this.#spool.value(LETTERS_MARK);
+    return new DeadLetterDesk(new DeadLetters(log, bytesMax), mark, fresh, () => this.#rim.clock());
   }
 
   #run(): void {
@@ -118,6 +150,10 @@ export class RecvAgent {
     const left = Math.max(200, deadline - this.#rim.steady());
     await Promise.all(this.#desk.targets.map((target) => target.close(left)));
     this.#save();
+    const { unkept } = this.#deadLetters;
+    if (unkept > 0)
+      this.#rim.log.error({ letters: unkept }, "the disk did not take the last dead letters: they are gone");
+    this.#deadLetters.close();
     this.#core.close();
     return idle;
   }
@@ -144,6 +180,13 @@ export class RecvAgent {
       waitingBytes,
       spoolBytes: this.#spool.bytes,
       spoolBytesMax: this.#config.spool.bytesMax,
+      deadLetters: {
+        count: this.#deadLetters.count,
+        dropped: this.#deadLetters.dropped,
+        problem: this.#deadLetters.problem,
+        bytes: this.#deadLetters.bytes,
+        bytesMax: this.#config.deadLetters.bytesMax,
+      },
       counters,
       ledger,
       paths: this.#paths.figures(),
@@ -154,6 +197,7 @@ export class RecvAgent {
   #tick(): void {
     const now = this.#now();
     this.#core.tick(now);
+    this.#desk.tick(now.steadyMs);
     this.#paths.tick();
     const change = this.#core.health.tick(now.steadyMs);
     if (change === undefined) return;
@@ -184,6 +228,7 @@ export class RecvAgent {
 
   #save(): void {
     const { ageHoursMax } = this.#config.spool;
+    if (!this.#stopping) this.#requeue.look();
     this.#guard(() => {
       // What is released first makes room for what waits.
       this.#desk.save();
@@ -195,15 +240,24 @@ export class RecvAgent {
       this.#desk.wake();
       this.#spool.rest();
     });
+    this.#noteLetterProblem();
     // A disk that takes again, or gives back again what it did not, is noticed here alone when nothing else comes.
     this.#desk.wake();
+  }
+
+  #noteLetterProblem(): void {
+    const { problem } = this.#deadLetters;
+    if (problem === this.#letterProblem) return;
+    this.#letterProblem = problem;
+    if (problem === undefined) this.#rim.log.info("the disk takes dead letters again");
+    else this.#rim.log.error({ why: problem }, `cannot write the dead letters: ${problem}`);
   }
 
   #noteDropped(losses: ReadonlyMap<string, number>, why: string): void {
     for (const [target, messages] of losses) {
       this.#rim.log.error(
         { target, messages },
-        `target ${target} was too far behind: ${why}, its oldest messages are lost`,
+        `target ${target} was too far behind: ${why}, messages are lost for it`,
       );
     }
   }

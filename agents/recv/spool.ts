@@ -1,12 +1,13 @@
 // The spool: what came over the link, in order, until every target is done with it; the link's state and the targets'
 // cursors change in the same file, so that after any crash they still agree.
-// Bounded in bytes: past the limit the oldest contents go, and each target that had not read them books its loss.
+// Bounded in bytes: past the limit contents go, and each target that had not read them books its loss.
 import { ContentWriter, decodeContent, type Frame } from "../../shared/framing/content.ts";
 import type { Message } from "../../shared/message.ts";
 import type { BlockLog, ReadRow } from "../../shared/store/block-log.ts";
 import { GapBook, type OpenGap } from "./link/gaps.ts";
 import { emptyLinkState, type LinkState } from "./link/session.ts";
 import { CURSORS_LOST, DAMAGED } from "./spool-salvage.ts";
+import type { Range } from "./targets/needs.ts";
 
 /** Memory of the decoded contents that are kept for the targets that are up to date. */
 const HOT_BYTES_MAX = 48 * 1024 * 1024;
@@ -34,6 +35,8 @@ export type NewContent = {
 /** The messages of one content. `messages` is empty when the disk gave it back altered: `corrupt` sequences are lost. */
 export type SpoolEntry = {
   readonly id: number;
+  /** What it takes of the spool's space. */
+  readonly bytes: number;
   readonly arrivedMs: number;
   /** Add to a message's acceptedMs to get this host's clock. */
   readonly clockDifferenceMs: number;
@@ -128,9 +131,11 @@ export class Spool {
     this.#log.write(() => {
       for (const { messages, ...row } of contents) {
         if (messages.length === 0) continue;
-        const id = this.#log.append({ ...withoutSkips(row, messages), timeMs: nowMs, clockDifferenceMs });
-        const entry = { id, arrivedMs: nowMs, clockDifferenceMs, messages, corrupt: 0 };
-        hot.push({ entry, bytes: weighContent(row.content.length, messages.length) });
+        const kept = withoutSkips(row, messages);
+        const id = this.#log.append({ ...kept, timeMs: nowMs, clockDifferenceMs });
+        const bytes = kept.content.length;
+        const entry = { id, bytes, arrivedMs: nowMs, clockDifferenceMs, messages, corrupt: 0 };
+        hot.push({ entry, bytes: weighContent(bytes, messages.length) });
       }
       this.#saveLinkState(state);
       for (const [name, value] of values) this.#log.setValue(name, value);
@@ -146,13 +151,6 @@ export class Spool {
       this.#lastId = item.entry.id;
     }
     this.#coolDown();
-  }
-
-  /** Keeps values alone. Throws what the log throws. */
-  save(values: ReadonlyMap<string, string>): void {
-    this.#log.write(() => {
-      for (const [name, value] of values) this.#log.setValue(name, value);
-    });
   }
 
   /** The contents after `id`, at least one when there is one. */
@@ -172,31 +170,54 @@ export class Spool {
       const messages = frames ? messagesAfter(frames, row.skip) : [];
       const { id, timeMs: arrivedMs, clockDifferenceMs } = row;
       const corrupt = frames ? 0 : row.count - row.skip;
-      entries.push({ id, arrivedMs, clockDifferenceMs, messages, corrupt });
-      bytes += weighContent(row.content.length, messages.length);
+      const contentBytes = row.content.length;
+      entries.push({ id, bytes: contentBytes, arrivedMs, clockDifferenceMs, messages, corrupt });
+      bytes += weighContent(contentBytes, messages.length);
     }
     return entries;
   }
 
-  /** Deletes what every target is done with, and keeps values, all or nothing. Throws what the log throws. */
-  release(id: number, values: ReadonlyMap<string, string> = new Map()): void {
-    this.#log.write(() => {
-      this.#log.deleteTo(id);
+  /**
+   * Deletes what no target needs (the contents from `firstId` to `lastId`, both included, of each range, in ascending
+   * order), and keeps values, all or nothing; `isDurable`: so that no power cut takes it back. Throws what the log throws.
+   */
+  release(
+    ranges: readonly Range[],
+    values: ReadonlyMap<string, string> = new Map(),
+    isDurable = false,
+  ): void {
+    const work = () => {
+      for (const [firstId, lastId] of ranges) this.#log.deleteBetween(firstId, lastId);
       for (const [name, value] of values) this.#log.setValue(name, value);
-    });
-    for (const [hotId, { bytes }] of this.#hot) {
-      if (hotId > id) break;
-      this.#hot.delete(hotId);
+    };
+    if (isDurable) this.#log.writeDurably(work);
+    else this.#log.write(work);
+    let at = 0;
+    for (const [id, { bytes }] of this.#hot) {
+      while (at < ranges.length && (ranges[at]?.[1] ?? 0) < id) at++;
+      const range = ranges[at];
+      if (range === undefined) break;
+      if (id < range[0]) continue;
+      this.#hot.delete(id);
       this.#hotBytes -= bytes;
     }
   }
 
-  /** When over the limit: the oldest contents, to be booked as lost and then released. Throws what a read() met. */
-  overflow(): SpoolEntry[] {
+  /** Bytes that it holds beyond its limit. */
+  get excessBytes(): number {
+    return Math.max(0, this.#log.bytes - this.#bytesMax);
+  }
+
+  /** True when the disk did not give back what is there when it was last asked. */
+  get hasReadFault(): boolean {
+    return this.#fault !== undefined;
+  }
+
+  /** Throws what a read() met, once. */
+  throwReadFault(): void {
     const fault = this.#fault;
     this.#fault = undefined;
     if (fault !== undefined) throw fault;
-    return this.#log.bytes > this.#bytesMax ? this.#readLog(0) : [];
   }
 
   /** The oldest contents that arrived before `beforeMs`, to be booked as lost and then released. */
@@ -213,7 +234,9 @@ export class Spool {
   /** A disk that does not give back what is there holds the targets up; it is no reason to end the agent. */
   #readRows(afterId: number): ReadRow[] {
     try {
-      return this.#log.read(afterId, READ_ROWS);
+      const rows = this.#log.read(afterId, READ_ROWS);
+      this.#fault = undefined;
+      return rows;
     } catch (error) {
       this.#fault = error;
       return [];

@@ -44,6 +44,10 @@ export function formatRecvStatus(status: RecvStatus): string {
     "\ntargets\n",
     formatRows(targets),
     `\nspool ${formatBytes(spool.bytes)} of ${formatBytes(spool.bytesMax)}\n`,
+    status.deadLetters.count === 0
+      ? ""
+      : `dead letters ${formatCount(status.deadLetters.count)}, see tidegate-recv dead-letters list\n`,
+    status.deadLetters.problem === null ? "" : `dead letters are not kept: ${status.deadLetters.problem}\n`,
   ].join("");
 }
 

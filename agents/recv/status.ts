@@ -26,6 +26,14 @@ export type RecvFigures = {
   readonly waitingBytes: number;
   readonly spoolBytes: number;
   readonly spoolBytesMax: number;
+  /** `dropped` went to make room for newer ones, since the agent was started; `problem` is the disk's. */
+  readonly deadLetters: {
+    readonly count: number;
+    readonly dropped: number;
+    readonly problem: string | undefined;
+    readonly bytes: number;
+    readonly bytesMax: number;
+  };
   readonly counters: Counters;
   readonly ledger: LinkLedger;
   readonly paths: readonly PathFigures[];
@@ -87,6 +95,7 @@ export type RecvStatus = {
   } | null;
   readonly ledger: LinkLedger;
   readonly spool: { readonly bytes: number; readonly bytesMax: number };
+  readonly deadLetters: Omit<RecvFigures["deadLetters"], "problem"> & { readonly problem: string | null };
   readonly targets: readonly {
     readonly name: string;
     readonly type: string;
@@ -95,6 +104,8 @@ export type RecvStatus = {
     readonly problem: string | null;
     readonly connections: number;
     readonly ledger: TargetLedger;
+    /** What it was told of the link, in no ledger; null when its profile wants no status. */
+    readonly status: { readonly published: number; readonly lost: number } | null;
   }[];
 };
 
@@ -141,9 +152,11 @@ export function makeStatus(figures: RecvFigures, nowMs: number): RecvStatus {
       : null,
     ledger: figures.ledger,
     spool: { bytes: figures.spoolBytes, bytesMax: figures.spoolBytesMax },
+    deadLetters: { ...figures.deadLetters, problem: figures.deadLetters.problem ?? null },
     targets: figures.targets.map(({ target, ledger }) => {
       const { name, type, address, state, problem: trouble, connections } = target;
-      return { name, type, address, state, problem: trouble ?? null, connections, ledger };
+      const status = target.status ? { published: target.status.published, lost: target.status.lost } : null;
+      return { name, type, address, state, problem: trouble ?? null, connections, ledger, status };
     }),
   };
 }
@@ -221,6 +234,12 @@ export function createMetrics(read: () => RecvFigures): Metrics {
   metrics.gauge("tidegate_recv_spool_blocked", "1 while the spool takes no messages.", [], () =>
     single(read().problem === undefined ? 0 : 1),
   );
+  metrics.gauge("tidegate_recv_dead_letters", "Messages that targets refused, kept here.", [], () =>
+    single(read().deadLetters.count),
+  );
+  metrics.counter("tidegate_recv_dead_letters_dropped_total", "Dead letters that had to make room.", [], () =>
+    single(read().deadLetters.dropped),
+  );
   addTargetMetrics(metrics, read);
   return metrics;
 }
@@ -278,20 +297,47 @@ function addTargetMetrics(metrics: Metrics, read: () => RecvFigures): void {
     for (const { target } of read().targets)
       yield [{ target: target.name }, target.state === "connected" ? 1 : 0];
   });
+  metrics.gauge(
+    "tidegate_recv_target_certificate_end_seconds",
+    "When our certificate for the target ends, in seconds since 1970.",
+    ["target"],
+    function* () {
+      for (const { target } of read().targets)
+        if (target.certificateEndMs !== undefined)
+          yield [{ target: target.name }, target.certificateEndMs / 1000];
+    },
+  );
   metrics.counter("tidegate_recv_target_forwarded_total", "Messages delivered.", ["target"], function* () {
     for (const { target, ledger } of read().targets) yield [{ target: target.name }, ledger.forwarded];
   });
   metrics.gauge("tidegate_recv_target_held_messages", "Messages that wait.", ["target"], function* () {
     for (const { target, ledger } of read().targets) yield [{ target: target.name }, ledger.held];
   });
-  for (const kind of ["filtered", "lost"] as const) {
-    const label = kind === "lost" ? "reason" : "rule";
-    const help = kind === "lost" ? "Messages lost, by reason." : "Messages a rule kept back.";
-    metrics.counter(`tidegate_recv_target_${kind}_total`, help, ["target", label], function* () {
-      for (const { target, ledger } of read().targets) {
-        for (const [name, value] of Object.entries(ledger[kind]))
-          yield [{ target: target.name, [label]: name }, value];
-      }
-    });
-  }
+  metrics.counter(
+    "tidegate_recv_target_status_published_total",
+    "Status messages delivered; in no ledger.",
+    ["target"],
+    function* () {
+      for (const { target } of read().targets)
+        if (target.status) yield [{ target: target.name }, target.status.published];
+    },
+  );
+  const perName = function* (kind: "filtered" | "lost", label: string) {
+    for (const { target, ledger } of read().targets) {
+      for (const [name, value] of Object.entries(ledger[kind]))
+        yield [{ target: target.name, [label]: name }, value] as const;
+    }
+  };
+  metrics.counter(
+    "tidegate_recv_target_filtered_total",
+    "Messages a rule kept back.",
+    ["target", "rule"],
+    () => perName("filtered", "rule"),
+  );
+  metrics.gauge(
+    "tidegate_recv_target_lost_messages",
+    "Messages lost to a target and not sent again, by reason.",
+    ["target", "reason"],
+    () => perName("lost", "reason"),
+  );
 }

@@ -167,9 +167,7 @@ export function loadSendConfig(
         ageHoursMax: value.journal.age_hours_max,
         durability: value.journal.durability,
       },
-      sources: value.source.map((source, index) =>
-        toSource(source, value.link.id, materials[index] ?? { password: undefined, tls: undefined }),
-      ),
+      sources: value.source.map((source, index) => toSource(review, source, value.link.id, materials[index])),
       filters: value.filter.map(({ name, drop }) => ({
         name,
         drop: typeof drop === "string" ? [drop] : drop,

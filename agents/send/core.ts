@@ -12,7 +12,7 @@ import type { BlockLog, Durability } from "../../shared/store/block-log.ts";
 import { makeHeartbeat } from "./heartbeat.ts";
 import type { Source } from "./ingress/source.ts";
 import { Intake, type IntakeOptions, type LossReason } from "./intake.ts";
-import { Journal, type JournalRow } from "./journal.ts";
+import { Journal, type JournalRow, type Notes } from "./journal.ts";
 import { type SendLedger, sendLedger } from "./ledger.ts";
 import type { PathQueue } from "./link/path-queue.ts";
 import { LatestValues } from "./link/refine.ts";
@@ -122,8 +122,21 @@ export class SendCore {
     return this.#repeats.waiting;
   }
 
-  accept(source: string, message: Message, onSettled: () => void): void {
-    this.#intake.accept(source, message, onSettled);
+  accept(source: string, message: Message, onSettled: () => void, notes?: Notes): void {
+    this.#intake.accept(source, message, onSettled, notes);
+  }
+
+  setAside(source: string, rule: string, qos: Qos, onSettled: () => void, notes?: Notes): void {
+    this.#intake.setAside(source, rule, qos, onSettled, notes);
+  }
+
+  note(notes: Notes, onKept: () => void): void {
+    this.#intake.note(notes, onKept);
+  }
+
+  /** What note() and the others have kept, this run and earlier ones, by name without the prefix. */
+  readNotes(prefix: string): Map<string, string> {
+    return this.journal.notes(prefix);
   }
 
   refuse(
@@ -133,8 +146,9 @@ export class SendCore {
     payloadBytes: number,
     qos: Qos,
     onSettled: () => void,
+    notes?: Notes,
   ): void {
-    this.#intake.refuse(source, reason, topic, payloadBytes, qos, onSettled);
+    this.#intake.refuse(source, reason, topic, payloadBytes, qos, onSettled, notes);
   }
 
   /** Keeps what was accepted, and settles it. False when the journal did not take it. */

@@ -6,7 +6,7 @@ import type { Counters } from "../../shared/counters.ts";
 import { ContentWriter } from "../../shared/framing/content.ts";
 import type { Message, Qos } from "../../shared/message.ts";
 import { matchTopic } from "../../shared/mqtt/topic.ts";
-import type { Journal, JournalRow, NewContent } from "./journal.ts";
+import type { Journal, JournalRow, NewContent, Notes } from "./journal.ts";
 import type { LatestValues } from "./link/refine.ts";
 
 /** Bytes that may wait for the journal before QoS 0 is refused. */
@@ -14,7 +14,7 @@ const WAITING_BYTES_MAX = 32 * 1024 * 1024;
 /** Contents that are kept in one transaction. */
 const CONTENTS_PER_WRITE = 16;
 
-export type LossReason = "oversize" | "overflow" | "invalid-topic" | "invalid-property";
+export type LossReason = "oversize" | "overflow" | "invalid-topic" | "invalid-property" | "not-authorized";
 
 /** Topics whose treatment is remembered. */
 const TOPICS_MAX = 50_000;
@@ -44,6 +44,8 @@ type Collected = {
   readonly latest: { readonly topic: string; readonly index: number }[];
   /** Messages by source. */
   readonly sources: Map<string, number>;
+  /** What the sources want kept with these messages, and not without them. */
+  notes: Map<string, string | undefined> | undefined;
   content: Buffer | undefined;
   count: number;
   kept: boolean;
@@ -76,6 +78,7 @@ export class Intake {
   #unsettled: Unsettled[] = [];
   /** Stands for the bookings that the journal does not have yet. */
   #booked: { kept: boolean } | undefined;
+  #bookedNotes = new Map<string, string | undefined>();
   #waitingBytes = 0;
   #waitingMessages = 0;
   #blocked: string | undefined;
@@ -101,16 +104,16 @@ export class Intake {
 
   /**
    * Takes a message from a source; `onSettled` is called once it is kept, filtered or lost: then it may be
-   * acknowledged.
+   * acknowledged. The notes are kept in the same transaction as the message.
    */
-  accept(source: string, message: Message, onSettled: () => void): void {
+  accept(source: string, message: Message, onSettled: () => void, notes?: Notes): void {
     const { filter, stream, latestOnly } = this.#treat(message.topic);
     const loss = filter === undefined ? this.#judge(message) : undefined;
     if (filter !== undefined || loss !== undefined) {
       this.#counters.add(`source/${source}/accepted`);
       if (filter !== undefined) this.#counters.add(`source/${source}/filtered/${filter}`);
       else if (loss !== undefined) this.#lose(source, loss, message.topic, message.payload.length);
-      this.#settleBooked(message.qos, onSettled);
+      this.#settleBooked(message.qos, onSettled, notes);
       return;
     }
     const size = message.payload.length + message.topic.length + 32;
@@ -121,6 +124,10 @@ export class Intake {
     }
     if (latestOnly) open.latest.push({ topic: message.topic, index: open.writer.count });
     open.sources.set(source, (open.sources.get(source) ?? 0) + 1);
+    if (notes !== undefined) {
+      open.notes ??= new Map();
+      for (const [name, value] of notes) open.notes.set(name, value);
+    }
     const before = open.writer.length;
     open.writer.addMessage(message);
     this.#waitingBytes += open.writer.length - before;
@@ -138,10 +145,23 @@ export class Intake {
     payloadBytes: number,
     qos: Qos,
     onSettled: () => void,
+    notes?: Notes,
   ): void {
     this.#counters.add(`source/${source}/accepted`);
     this.#lose(source, reason, topic, payloadBytes);
-    this.#settleBooked(qos, onSettled);
+    this.#settleBooked(qos, onSettled, notes);
+  }
+
+  /** Books a message that the source itself keeps back, under the name of its rule. */
+  setAside(source: string, rule: string, qos: Qos, onSettled: () => void, notes?: Notes): void {
+    this.#counters.add(`source/${source}/accepted`);
+    this.#counters.add(`source/${source}/filtered/${rule}`);
+    this.#settleBooked(qos, onSettled, notes);
+  }
+
+  /** Keeps notes that go with no message; `onKept` comes after the settling of all that was accepted before. */
+  note(notes: Notes, onKept: () => void): void {
+    this.#settleBooked(1, onKept, notes);
   }
 
   #lose(source: string, reason: LossReason, topic: string, payloadBytes: number): void {
@@ -184,7 +204,7 @@ export class Intake {
     }
     this.#count(batch, 1);
     try {
-      rows = this.#journal.append(contents, this.#counters.changes(), nowMs);
+      rows = this.#journal.append(contents, this.#counters.changes(), nowMs, this.#collectNotes(batch));
     } catch (error) {
       this.#count(batch, -1);
       return error instanceof Error ? error.message : String(error);
@@ -206,7 +226,7 @@ export class Intake {
   /** Nothing but counters waits; why they could not be kept. */
   #keepCounters(nowMs: number): string | undefined {
     try {
-      this.#journal.append([], this.#counters.changes(), nowMs);
+      this.#journal.append([], this.#counters.changes(), nowMs, this.#bookedNotes);
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
@@ -220,6 +240,15 @@ export class Intake {
     this.#counters.noteKept();
     if (this.#booked !== undefined) this.#booked.kept = true;
     this.#booked = undefined;
+    this.#bookedNotes.clear();
+  }
+
+  /** Those booked apart first: what goes with a message may take back what was noted before it came. */
+  #collectNotes(batch: readonly Collected[]): Notes {
+    if (batch.every(({ notes }) => notes === undefined)) return this.#bookedNotes;
+    const all = new Map(this.#bookedNotes);
+    for (const { notes } of batch) for (const [name, value] of notes ?? []) all.set(name, value);
+    return all;
   }
 
   /** Counters change with what they count, in the same transaction, so that they agree after any crash. */
@@ -236,8 +265,9 @@ export class Intake {
    * Settles what is filtered or lost once that is kept, so that a crash cannot make it vanish from the books after its
    * publisher has forgotten it; in the order in which messages came [MQTT-4.6.0-2]. QoS 0 waits for nothing.
    */
-  #settleBooked(qos: Qos, settle: () => void): void {
-    if (qos === 0) {
+  #settleBooked(qos: Qos, settle: () => void, notes?: Notes): void {
+    for (const [name, value] of notes ?? []) this.#bookedNotes.set(name, value);
+    if (qos === 0 && notes === undefined) {
       settle();
       return;
     }
@@ -274,6 +304,7 @@ export class Intake {
       writer,
       latest: [],
       sources,
+      notes: undefined,
       content: undefined,
       count: 0,
       kept: false,

@@ -45,7 +45,7 @@ function beginAnew(log: BlockLog): void {
       for (const row of rows.filter(({ id }) => id <= last)) renumber(log, row, sent, lost, next);
     }
     log.deleteTo(last);
-    for (const prefix of ["next.", "sent.", "repeated.", "reserved."])
+    for (const prefix of ["next.", "sent.", "repeated.", "reserved.", "note."])
       for (const name of log.values(prefix).keys()) log.deleteValue(prefix + name);
     for (const [stream, end] of next) log.setValue(`next.${stream}`, String(end));
     log.deleteValue("journal_id");

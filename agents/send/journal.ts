@@ -12,6 +12,12 @@ const ROWS = 64;
 /** Rows that are too old, deleted at a time. */
 const EXPIRE_ROWS = 1024;
 
+/** Small values that a source keeps in the same transaction as messages; undefined deletes one. */
+export type Notes = ReadonlyMap<string, string | undefined>;
+
+const NOTE = "note.";
+const NO_NOTES: Notes = new Map();
+
 export type JournalOptions = {
   readonly durability: Durability;
   readonly bytesMax: number;
@@ -113,6 +119,11 @@ export class Journal {
     return this.#lanes.get(stream)?.epochFirst ?? 0;
   }
 
+  /** What sources keep here whose name begins with `prefix`, without it. */
+  notes(prefix: string): Map<string, string> {
+    return this.#log.values(NOTE + prefix);
+  }
+
   counters(): Map<string, number> {
     return new Map([...this.#log.values("counter.")].map(([name, value]) => [name, Number(value)]));
   }
@@ -167,6 +178,7 @@ export class Journal {
     contents: readonly NewContent[],
     counters: ReadonlyMap<string, number>,
     nowMs: number,
+    notes: Notes = NO_NOTES,
   ): JournalRow[] {
     const next = new Map<number, number>();
     const rows = contents.map((content): JournalRow => {
@@ -179,6 +191,10 @@ export class Journal {
       for (const { messages: _, ...row } of rows) this.#log.append({ ...row, clockDifferenceMs: 0 });
       for (const [stream, end] of next) this.#log.setValue(`next.${stream}`, String(end));
       this.#saveValues(counters);
+      for (const [name, value] of notes) {
+        if (value === undefined) this.#log.deleteValue(NOTE + name);
+        else this.#log.setValue(NOTE + name, value);
+      }
     });
     this.#dirty = false;
     for (const row of rows) {

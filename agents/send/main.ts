@@ -2,11 +2,13 @@
 import { randomBytes } from "node:crypto";
 import { fetchStatus } from "../../shared/admin/client.ts";
 import { startAdmin } from "../../shared/admin/server.ts";
+import { createAnchoredClock, describeStep } from "../../shared/anchored-clock.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
 import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
+import { readPassword } from "../../shared/cli/password-input.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { inspectPath } from "../../shared/inspect/inspect.ts";
@@ -17,6 +19,7 @@ import { openSupervisor } from "../../shared/native/notify.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
 import { prepareInspect } from "./inspect-command.ts";
+import { checkPasswd, PASSWD_COMMAND, setPassword } from "./passwd-command.ts";
 import { askReplay } from "./replay-command.ts";
 import { SendAgent } from "./run.ts";
 import { createMetrics, judgeReadiness, makeStatus, type SendStatus } from "./status.ts";
@@ -39,6 +42,7 @@ const TABLE: CommandTable = {
       options: [CONFIG_OPTION],
     },
     KEYGEN_COMMAND,
+    PASSWD_COMMAND,
     {
       name: "status",
       summary: "Ask the running agent how it is",
@@ -95,10 +99,15 @@ function reloadKeys(file: string, running: SendConfig, agent: SendAgent, log: Lo
 async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "send", level: config.log.level, file: config.log.file });
   log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-send starts");
+  const clock = createAnchoredClock(
+    Date.now,
+    () => performance.now(),
+    (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
+  );
   try {
     const agent = await SendAgent.start(config, {
       log,
-      clock: Date.now,
+      clock,
       steady: () => performance.now(),
       random: Math.random,
       random64: () => randomBytes(8).readBigUInt64BE(),
@@ -109,7 +118,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
         ...config.admin.address,
         token: config.admin.token?.reveal(),
         metrics: createMetrics(agent.figures),
-        status: () => makeStatus(agent.figures(), Date.now()),
+        status: () => makeStatus(agent.figures(), clock()),
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
@@ -146,6 +155,7 @@ async function main(): Promise<ExitStatus> {
     print(result.stdout);
     return result.status;
   }
+  if (line.name === "passwd") return passwd(line.values);
   if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadSendConfig(line.values.config ?? "", process.env, {
@@ -171,6 +181,23 @@ function check(config: SendConfig): ExitStatus {
 async function replay(config: SendConfig, values: CommandValues): Promise<ExitStatus> {
   const name = randomBytes(8).toString("hex");
   const result = await askReplay(config.journal.directory, values, Date.now(), name);
+  process.stderr.write(result.stderr);
+  print(result.stdout);
+  return result.status;
+}
+
+async function passwd(values: CommandValues): Promise<ExitStatus> {
+  const problem = checkPasswd(values);
+  if (problem !== undefined) {
+    process.stderr.write(`${problem}\n`);
+    return EXIT.usage;
+  }
+  const isRemoval = values.delete !== undefined;
+  const password = isRemoval
+    ? ""
+    : await readPassword(process.stdin, (text) => void process.stderr.write(text));
+  if (password === undefined) return EXIT.failed;
+  const result = await setPassword(values, password);
   process.stderr.write(result.stderr);
   print(result.stdout);
   return result.status;

@@ -66,7 +66,9 @@ function pathBase() {
       ),
     rate_mbit_per_second: decimalNumber(0.0096, 10_000)
       .default(100)
-      .describe("Never faster than this, headers included. Set it below what the diode can carry."),
+      .describe(
+        "Never faster than this, headers included; but after a delay of its own host a quarter faster, until that is made up for. Set it below what the diode can carry.",
+      ),
     queue_bytes_max: wholeNumber(65_536, 1_073_741_824)
       .default(4_194_304)
       .describe("Memory for datagrams that wait for their turn on the path."),

@@ -8,6 +8,7 @@ import { openBlockLog } from "../../shared/store/open.ts";
 import { describeRepair } from "../../shared/store/repair-text.ts";
 import type { SendConfig } from "./config.ts";
 import { SendCore } from "./core.ts";
+import { startListen } from "./ingress/listen.ts";
 import type { Source } from "./ingress/source.ts";
 import { startSubscribe } from "./ingress/subscribe.ts";
 import { adoptJournal } from "./journal-salvage.ts";
@@ -26,7 +27,7 @@ const REFUSAL_LOG_MS = 10_000;
 
 export type Rim = {
   readonly log: Logger;
-  /** The wall clock, milliseconds since 1970. */
+  /** Milliseconds since 1970, without the steps of the wall clock. */
   clock(): number;
   /** A clock that only runs forward. */
   steady(): number;
@@ -118,8 +119,11 @@ export class SendAgent {
     this.#timers.push(setInterval(() => this.#save(), SAVE_MS));
     this.#timers.push(setInterval(() => this.#pump(), IDLE_PUMP_MS));
     this.#pump();
+    const trust = { unclean: this.#core.journal.unclean, durability: this.#config.journal.durability };
     this.#sources = sources.map((source) =>
-      startSubscribe(source, limits.messageBytesMax, this.#core, this.#rim),
+      source.type === "listen"
+        ? startListen(source, limits.messageBytesMax, this.#core, trust, this.#rim)
+        : startSubscribe(source, limits.messageBytesMax, this.#core, this.#rim),
     );
   }
 

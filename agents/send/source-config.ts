@@ -8,6 +8,7 @@ import {
   describeSeat,
   loadSession,
   type MqttSession,
+  NO_MATERIAL,
   type SessionMaterial,
   sessionShape,
   toSession,
@@ -16,6 +17,14 @@ import type { Review } from "../../shared/config/review.ts";
 import { list, table, typedTable } from "../../shared/config/table.ts";
 import type { Partially } from "../../shared/config/validate.ts";
 import type { Qos } from "../../shared/message.ts";
+import {
+  type ListenMaterial,
+  type ListenSource,
+  type ListenTable,
+  listenTable,
+  loadListen,
+  toListen,
+} from "./listen-config.ts";
 
 export type Subscription = { readonly filter: string; readonly qos: Qos };
 
@@ -29,7 +38,7 @@ export type SubscribeSource = MqttSession & {
 };
 
 /** Grows by one type with each kind of source. */
-export type SourceConfig = SubscribeSource;
+export type SourceConfig = SubscribeSource | ListenSource;
 
 const SUBSCRIPTION = "must be a topic filter in quotes, or a table { filter = …, qos = … }";
 
@@ -73,25 +82,32 @@ const subscribeTable = table({
     .describe("Messages that the broker may send before the first is acknowledged (MQTT 5)."),
 });
 
-export const sourceTable = typedTable([subscribeTable]);
+export const sourceTable = typedTable([subscribeTable, listenTable]);
 type SourceTable = z.output<typeof sourceTable>;
+type SubscribeTable = z.output<typeof subscribeTable>;
 type PartialSources = Partially<SourceTable[]>;
+export type SourceMaterial =
+  | { readonly type: "subscribe"; readonly session: SessionMaterial }
+  | { readonly type: "listen"; readonly listen: ListenMaterial };
 
 /** Checks all sources, alone and against each other; reads their files. One entry for each, in order. */
 export function loadSources(
   review: Review,
   linkId: string | undefined,
   sources: PartialSources,
-): SessionMaterial[] {
+): SourceMaterial[] {
   const at = (index: number, key: string): KeyPath => ["source", index, key];
   review.requireUnique(sources.map((source, index) => ({ path: at(index, "name"), value: source?.name })));
   review.requireUnique(
     sources.map((source, index) => {
+      if (isListen(source)) return { path: at(index, "client_id"), value: undefined };
       const clientId = source?.client_id ?? defaultClientId(linkId, source?.name);
       return { path: at(index, "client_id"), value: describeSeat(source?.url, clientId) };
     }),
   );
-  return sources.map((source, index) => {
+  review.requireUnique(sources.flatMap((source, index) => listListeners(source, index)));
+  return sources.map((source, index): SourceMaterial => {
+    if (isListen(source)) return { type: "listen", listen: loadListen(review, ["source", index], source) };
     const topics = source?.topics ?? [];
     review.requireUnique(
       topics.map((topic, place) => ({
@@ -99,11 +115,43 @@ export function loadSources(
         value: typeof topic === "string" ? topic : topic?.filter,
       })),
     );
-    return loadSession(review, ["source", index], source ?? {});
+    return { type: "subscribe", session: loadSession(review, ["source", index], source ?? {}) };
   });
 }
 
-export function toSource(value: SourceTable, linkId: string, material: SessionMaterial): SourceConfig {
+type PartialSource = Partially<SubscribeTable> | Partially<ListenTable>;
+
+function isListen(source: PartialSource | undefined): source is Partially<ListenTable> {
+  return source?.type === "listen";
+}
+
+/** Two sources cannot listen on one address; within one source that is told by itself. */
+function listListeners(source: PartialSource | undefined, index: number) {
+  if (!isListen(source)) return [];
+  const addresses = new Set(source.listener?.map((listener) => listener?.address));
+  return [...addresses].map((value) => {
+    const place = source.listener?.findIndex((listener) => listener?.address === value) ?? 0;
+    return { path: ["source", index, "listener", place, "address"], value };
+  });
+}
+
+export function toSource(
+  review: Review,
+  value: SourceTable,
+  linkId: string,
+  material: SourceMaterial | undefined,
+): SourceConfig {
+  if (value.type === "listen")
+    return toListen(
+      review,
+      value,
+      material?.type === "listen" ? material.listen : { users: undefined, tls: [] },
+    );
+  const session = material?.type === "subscribe" ? material.session : NO_MATERIAL;
+  return toSubscribe(value, linkId, session);
+}
+
+function toSubscribe(value: SubscribeTable, linkId: string, material: SessionMaterial): SubscribeSource {
   const clientId = value.client_id ?? defaultClientId(linkId, value.name) ?? "";
   return {
     ...toSession(value, clientId, material),

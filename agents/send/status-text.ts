@@ -8,13 +8,27 @@ import {
 } from "../../shared/admin/text.ts";
 import type { SendStatus } from "./status.ts";
 
+function describeListen(listen: SendStatus["sources"][number]["listen"]): string[] {
+  if (listen === undefined) return [];
+  const { listeners, clients, sessions, refused, banned } = listen;
+  return [
+    ...listeners.map(
+      ({ address, transport, connections }) =>
+        `listens on ${address} (${transport}): ${formatCount(connections)} connections`,
+    ),
+    `${formatCount(clients)} clients, ${formatCount(sessions)} sessions, refused ${formatReasons(refused)}`,
+    ...(banned > 0 ? [`${formatCount(banned)} addresses are shut out for now`] : []),
+  ];
+}
+
 export function formatSendStatus(status: SendStatus): string {
   const { ledger, link, journal } = status;
   const head = `tidegate-send ${status.version}, link ${status.linkId}: ${status.state}, up ${formatDuration(status.uptimeSeconds)}\n`;
   const problem = status.problem === null ? "" : `  cannot write the journal: ${status.problem}\n`;
-  const sources = status.sources.map(({ name, state, problem: why, accepted, filtered, lost }) => {
+  const sources = status.sources.map(({ name, state, problem: why, accepted, filtered, lost, listen }) => {
     const figures = `${state}, accepted ${formatCount(accepted)}, filtered ${formatReasons(filtered)}, lost ${formatReasons(lost)}`;
-    return [name, why === null ? figures : `${figures}\n    ${why}`] as const;
+    const more = [...(why === null ? [] : [why]), ...describeListen(listen)];
+    return [name, [figures, ...more].join("\n    ")] as const;
   });
   const paths = link.paths.map((path) => {
     const figures = `${path.endpoint}, ${formatCount(path.datagrams)} datagrams, ${formatBytes(path.bytes)}, waiting ${formatBytes(path.queuedBytes)}`;

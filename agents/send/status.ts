@@ -4,7 +4,7 @@ import { labelled, Metrics } from "../../shared/admin/metrics.ts";
 import type { Readiness } from "../../shared/admin/server.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import type { Counters } from "../../shared/counters.ts";
-import type { Source } from "./ingress/source.ts";
+import type { ListenFigures, Source } from "./ingress/source.ts";
 import { type SendLedger, type SourceLedger, sourceLedger } from "./ledger.ts";
 import type { PathCounters } from "./link/path-queue.ts";
 
@@ -42,7 +42,11 @@ export type SendStatus = {
   readonly state: "running" | "stopping" | "blocked";
   readonly problem: string | null;
   readonly uptimeSeconds: number;
-  readonly sources: readonly (Omit<SourceLedger, "problem"> & { readonly problem: string | null })[];
+  readonly sources: readonly (Omit<SourceLedger, "problem"> & {
+    readonly problem: string | null;
+    /** Only of a source that clients connect to. */
+    readonly listen?: ListenFigures;
+  })[];
   readonly ledger: SendLedger;
   readonly journal: { readonly bytes: number; readonly bytesMax: number };
   readonly link: {
@@ -70,7 +74,8 @@ export function makeStatus(figures: SendFigures, nowMs: number): SendStatus {
     uptimeSeconds: Math.max(0, Math.round((nowMs - figures.startedMs) / 1000)),
     sources: figures.sources.map((source) => {
       const ledger = sourceLedger(source, figures.counters);
-      return { ...ledger, problem: ledger.problem ?? null };
+      const { listen } = source;
+      return { ...ledger, problem: ledger.problem ?? null, ...(listen === undefined ? {} : { listen }) };
     }),
     ledger: figures.ledger,
     journal: { bytes: figures.journalBytes, bytesMax: figures.journalBytesMax },
@@ -114,6 +119,45 @@ export function createMetrics(read: () => SendFigures): Metrics {
   );
   metrics.gauge("tidegate_send_source_connected", "1 while the source is subscribed.", ["source"], () =>
     perSource((ledger) => (ledger.state === "connected" ? 1 : 0)),
+  );
+  const perListen = function* (pick: (listen: ListenFigures) => number) {
+    for (const { name, listen } of read().sources) {
+      if (listen !== undefined) yield [{ source: name }, pick(listen)] as const;
+    }
+  };
+  metrics.gauge("tidegate_send_listen_clients", "Clients that are connected.", ["source"], () =>
+    perListen((listen) => listen.clients),
+  );
+  metrics.gauge(
+    "tidegate_send_listen_sessions",
+    "Sessions of clients, those away included.",
+    ["source"],
+    () => perListen((listen) => listen.sessions),
+  );
+  metrics.gauge("tidegate_send_listen_banned", "Addresses that are shut out for now.", ["source"], () =>
+    perListen((listen) => listen.banned),
+  );
+  metrics.gauge(
+    "tidegate_send_listener_connections",
+    "Connections to a listener.",
+    ["source", "listener"],
+    function* () {
+      for (const { name: source, listen } of read().sources) {
+        for (const { address: listener, connections } of listen?.listeners ?? [])
+          yield [{ source, listener }, connections] as const;
+      }
+    },
+  );
+  metrics.counter(
+    "tidegate_send_listen_refused_total",
+    "Connections refused or ended by the server.",
+    ["source", "reason"],
+    function* () {
+      for (const { name: source, listen } of read().sources) {
+        for (const [reason, count] of Object.entries(listen?.refused ?? {}))
+          yield [{ source, reason }, count] as const;
+      }
+    },
   );
   metrics.counter("tidegate_send_filtered_total", "Messages a rule kept back.", ["rule"], () =>
     labelled("rule", read().ledger.filtered),

@@ -482,6 +482,7 @@ local function dissectMessage(cursor, tree, state, sequence)
   local topic = state.topics[index + 1]
   local timeFrom = cursor.at
   state.ms = state.ms + cursor:zigzag()
+  if math.abs(state.ms) >= 2 ^ 53 then error("a time of acceptance beyond 2^53 - 1", 0) end
   local timeRange = cursor.tvb(timeFrom, cursor.at - timeFrom)
   local item = tree:add(tidegate, cursor.tvb(from, cursor.stop - from), ("Message %.0f: %s"):format(sequence, topic))
   item:add(f.sequence, head, UInt64.new(sequence % 2 ^ 32, math.floor(sequence / 2 ^ 32))):set_generated()

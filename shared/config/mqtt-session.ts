@@ -2,13 +2,15 @@
 // to wait. Refuses a password given twice, TLS settings for a connection without TLS, back-off bounds in reverse.
 
 import type * as z from "zod";
+import type { ProxySettings } from "../mqtt/proxy.ts";
 import { type BrokerUrl, isSecureScheme, parseBrokerUrl } from "./broker-url.ts";
 import type { KeyPath } from "./key-path.ts";
 import { checked, choice, environmentName, path, text, wholeNumber } from "./leaf.ts";
+import { loadPassword } from "./password.ts";
+import { loadProxy, proxyTable } from "./proxy.ts";
 import type { Review } from "./review.ts";
 import { readValue } from "./schema-faults.ts";
-import { Secret } from "./secret.ts";
-import { readSecretLine } from "./secret-file.ts";
+import type { Secret } from "./secret.ts";
 import { mayHoldSecret, quoteText } from "./show-value.ts";
 import { table } from "./table.ts";
 import { loadTls, type TlsConfig, tlsTable } from "./tls.ts";
@@ -22,6 +24,7 @@ export type MqttSession = {
   readonly mqttVersion: MqttVersion;
   readonly username: string | undefined;
   readonly password: Secret<string> | undefined;
+  readonly proxy: ProxySettings | undefined;
   readonly keepaliveSeconds: number;
   readonly connectTimeoutSeconds: number;
   readonly reconnectMinMs: number;
@@ -31,10 +34,13 @@ export type MqttSession = {
 };
 
 /** What had to be read from files or the environment. */
-export type SessionMaterial = Pick<MqttSession, "password" | "tls">;
+export type SessionMaterial = Pick<MqttSession, "password" | "proxy" | "tls">;
 
 const URL_ALLOWED =
   "must be mqtt, mqtts, ws or wss://HOST[:PORT], with the user in username and password_file";
+
+/** Of a session that names no file. */
+export const NO_MATERIAL: SessionMaterial = { password: undefined, proxy: undefined, tls: undefined };
 
 /** A function, not a constant: each schema needs its own descriptions. */
 export function sessionShape() {
@@ -65,6 +71,9 @@ export function sessionShape() {
       .default(30_000)
       .describe("Longest wait before connecting again."),
     tls: tlsTable().optional().describe("TLS settings, for mqtts and wss only."),
+    proxy: proxyTable()
+      .optional()
+      .describe("The proxy on the way to the broker. Without this table there is none."),
   };
 }
 
@@ -77,7 +86,12 @@ export function loadSession(review: Review, at: KeyPath, session: Partially<Sess
     { path: [...at, "reconnect_min_ms"], value: session.reconnect_min_ms },
     { path: [...at, "reconnect_max_ms"], value: session.reconnect_max_ms },
   );
-  return { password: loadPassword(review, at, session), tls: loadSessionTls(review, at, session) };
+  requireUser(review, at, session);
+  return {
+    password: loadPassword(review, at, session),
+    proxy: loadProxy(review, [...at, "proxy"], session.proxy),
+    tls: loadSessionTls(review, at, session),
+  };
 }
 
 export function toSession(table: SessionTable, clientId: string, material: SessionMaterial): MqttSession {
@@ -90,6 +104,7 @@ export function toSession(table: SessionTable, clientId: string, material: Sessi
     mqttVersion: table.mqtt_version,
     username: table.username,
     password: material.password,
+    proxy: material.proxy,
     keepaliveSeconds: table.keepalive_seconds,
     connectTimeoutSeconds: table.connect_timeout_seconds,
     reconnectMinMs: table.reconnect_min_ms,
@@ -105,30 +120,12 @@ export function describeSeat(url: string | undefined, clientId: string | undefin
   return `${clientId} at ${parsed.host.toLowerCase()}:${parsed.port}`;
 }
 
-function loadPassword(
-  review: Review,
-  at: KeyPath,
-  session: Partially<SessionTable>,
-): Secret<string> | undefined {
+/** MQTT 3.1.1 has no way to send a password without a user name [MQTT-3.1.2-22]. */
+function requireUser(review: Review, at: KeyPath, session: Partially<SessionTable>): void {
   const has = (key: string) => readValue(review.document, [...at, key]) !== undefined;
-  if (has("password_file") && has("password_env")) {
-    review.add([...at, "password_env"], "is given beside password_file", "must be only one of the two");
-  }
-  for (const key of ["password_file", "password_env"]) {
-    // MQTT 3.1.1 has no way to send a password without a user name [MQTT-3.1.2-22].
-    if (has(key) && !has("username") && session.mqtt_version === "3.1.1") {
-      review.add([...at, key], "has no username beside it", 'must have one with mqtt_version "3.1.1"');
-    }
-  }
-  if (session.password_file !== undefined) {
-    return review.accept([...at, "password_file"], readSecretLine(review.resolve(session.password_file)));
-  }
-  if (session.password_env === undefined) return undefined;
-  const password = review.environment[session.password_env];
-  if (password !== undefined && password !== "") return new Secret(password);
-  const problem = `names a variable that is ${password === "" ? "empty" : "not set"}`;
-  review.add([...at, "password_env"], problem, "must name a variable that the service sets");
-  return undefined;
+  if (has("username") || session.mqtt_version !== "3.1.1") return;
+  for (const key of ["password_file", "password_env"].filter(has))
+    review.add([...at, key], "has no username beside it", 'must have one with mqtt_version "3.1.1"');
 }
 
 function loadSessionTls(

@@ -9,11 +9,12 @@ import { type Kernel, MATRIX_AT, SYMBOLS_AT } from "./kernel.ts";
 import { writeParityMatrix, writeRestoreMatrix } from "./matrix.ts";
 import { openPortableKernel } from "./portable.ts";
 import { openSimdKernel } from "./simd.ts";
-import { multiplySymbols } from "./strips.ts";
+import { fitsJoined, multiplyJoined, multiplySymbols } from "./strips.ts";
 
 /** Source and repair symbols of one block together: the field has no more positions. */
 export const MAX_BLOCK_SYMBOLS = 256;
-export const MAX_SYMBOL_BYTES = 65_000;
+/** What the largest UDP payload over IPv4 has room for when it is not sealed. */
+export const MAX_SYMBOL_BYTES = 65_467;
 
 export type RestoreOutcome = "ok" | "too-few" | "bad-shape";
 
@@ -38,6 +39,15 @@ export class FecCodec {
   }
 
   /**
+   * Room for the k source symbols of a block, from which encodeRepair() need not copy them; undefined for a large block. It is the
+   * codec's own: whatever the codec is asked next may write over it.
+   */
+  room(k: number, r: number, symbolBytes: number): Uint8Array | undefined {
+    if (!isBlockShape(k, r, symbolBytes) || !fitsJoined(k, r, symbolBytes)) return undefined;
+    return this.#kernel.memory.subarray(SYMBOLS_AT, SYMBOLS_AT + k * symbolBytes);
+  }
+
+  /**
    * Fills `repair`, r symbols end to end, from `source`, k symbols end to end. Throws a RangeError when the numbers
    * do not fit each other: they are the sender's own, so that is a fault of the program.
    */
@@ -51,7 +61,8 @@ export class FecCodec {
     requireLength("repair", repair, r * symbolBytes);
     if (r === 0) return;
     writeParityMatrix(k, r, this.#matrix);
-    multiplySymbols(this.#kernel, split(source, symbolBytes), split(repair, symbolBytes), symbolBytes);
+    if (fitsJoined(k, r, symbolBytes)) multiplyJoined(this.#kernel, k, source, repair, symbolBytes);
+    else multiplySymbols(this.#kernel, split(source, symbolBytes), split(repair, symbolBytes), symbolBytes);
   }
 
   /**

@@ -31,8 +31,43 @@ export function multiplySymbols(
   }
 }
 
+/** Whether `k` inputs end to end and `rows` outputs fit the kernel's memory together. */
+export function fitsJoined(k: number, rows: number, symbolBytes: number): boolean {
+  return placeOutputs(k, symbolBytes) + rows * roundUp(symbolBytes) <= MEMORY_BYTES;
+}
+
+/** The kernel reads up to a lane beyond the last input. */
+function placeOutputs(k: number, symbolBytes: number): number {
+  return SYMBOLS_AT + roundUp(k * symbolBytes) + LANE_BYTES;
+}
+
+/** The same for inputs end to end and outputs end to end that fit: it saves taking them apart, and copying inputs made in place. */
+export function multiplyJoined(
+  kernel: Kernel,
+  k: number,
+  source: Uint8Array,
+  outputs: Uint8Array,
+  symbolBytes: number,
+): void {
+  const { memory } = kernel;
+  const rows = outputs.length / symbolBytes;
+  const output = placeOutputs(k, symbolBytes);
+  const stride = roundUp(symbolBytes);
+  if (source.buffer !== memory.buffer || source.byteOffset !== memory.byteOffset + SYMBOLS_AT)
+    memory.set(source, SYMBOLS_AT);
+  kernel.multiply(k, rows, MATRIX_AT, SYMBOLS_AT, symbolBytes, output, stride, symbolBytes);
+  for (let row = 0; row < rows; row++) {
+    const at = output + row * stride;
+    outputs.set(memory.subarray(at, at + symbolBytes), row * symbolBytes);
+  }
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / LANE_BYTES) * LANE_BYTES;
+}
+
 /** As many columns as fit the memory for `symbols` symbols, in whole lanes, and no more than there are. */
 function computeStripBytes(symbols: number, symbolBytes: number): number {
   const room = Math.floor((MEMORY_BYTES - SYMBOLS_AT) / symbols / LANE_BYTES) * LANE_BYTES;
-  return Math.min(room, Math.ceil(symbolBytes / LANE_BYTES) * LANE_BYTES);
+  return Math.min(room, roundUp(symbolBytes));
 }

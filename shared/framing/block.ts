@@ -53,15 +53,19 @@ export function splitContent(
   return blocks;
 }
 
-/** The block's bytes, padded with zeros to a multiple of the symbol size that suits `symbolBytesMax`. */
+/**
+ * The block's bytes, padded with zeros to a multiple of the symbol size that suits `symbolBytesLimit`. They lie in what
+ * `room` gives for so many symbols of so many bytes.
+ */
 export function encodeBlock(
   block: Block,
   symbolBytesLimit: number,
+  room: (symbols: number, symbolBytes: number) => Buffer = (k, size) => Buffer.allocUnsafe(k * size),
 ): { bytes: Buffer; sourceSymbols: number } {
   const size = ENVELOPE_BYTES + block.piece.length;
   const sourceSymbols = Math.ceil(size / symbolBytesLimit);
   const symbolBytes = Math.ceil(size / sourceSymbols);
-  const bytes = Buffer.alloc(sourceSymbols * symbolBytes);
+  const bytes = room(sourceSymbols, symbolBytes);
   bytes[0] = block.compressed ? COMPRESSED : 0;
   bytes.writeUInt32BE(block.piece.length, 1);
   bytes.writeUInt32BE(Math.floor(block.first / 0x1_0000_0000), 5);
@@ -71,6 +75,7 @@ export function encodeBlock(
   bytes.writeUInt16BE(block.parts, 19);
   bytes.writeUInt32BE(block.contentBytes, 21);
   bytes.set(block.piece, ENVELOPE_BYTES);
+  bytes.fill(0, size);
   return { bytes, sourceSymbols };
 }
 

@@ -1,6 +1,7 @@
 // zstd [RFC 8878] around a whole content, where it pays. Decompression is bounded before it begins: a small datagram
 // can never become a huge buffer.
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { isOneFrame } from "./zstd-frame.ts";
 
 /** Smaller contents gain nothing worth the time. */
 const COMPRESS_BYTES_MIN = 200;
@@ -13,8 +14,9 @@ export function compressContent(content: Uint8Array): Uint8Array | undefined {
   return compressed.length <= content.length - content.length / 16 ? compressed : undefined;
 }
 
-/** The content, or undefined when it is not zstd or would be larger than `bytesMax`. */
+/** The content, or undefined when it is not one whole zstd frame or would be larger than `bytesMax`. */
 export function decompressContent(compressed: Uint8Array, bytesMax: number): Uint8Array | undefined {
+  if (!isOneFrame(compressed)) return undefined;
   try {
     return zstdDecompressSync(compressed, { maxOutputLength: bytesMax });
   } catch {

@@ -115,6 +115,7 @@ function decodeMessage(
     topics.push(topic);
   }
   const acceptedMs = lastMs + input.zigzag();
+  if (!Number.isSafeInteger(acceptedMs)) return undefined;
   let properties: MessageProperties | undefined;
   if ((head & HAS_PROPERTIES) !== 0) {
     const size = input.varint();

@@ -11,6 +11,7 @@ import {
   SYMBOLS_MAX,
 } from "./header.ts";
 import { deriveEpochKey, deriveKeyId, deriveLinkTag } from "./keys.ts";
+import { Rooms, reuseRoom } from "./rooms.ts";
 import { countDatagramBytes, sealInto } from "./seal.ts";
 
 export type EncoderOptions = {
@@ -43,6 +44,9 @@ export class BlockEncoder {
   readonly #options: EncoderOptions;
   readonly #linkTag: number;
   readonly #codec = FecCodec.shared();
+  readonly #rooms = new Rooms();
+  readonly #sourceRoom = reuseRoom();
+  readonly #repairRoom = reuseRoom();
   #seals: readonly Seal[] = [];
   #nextBlock: Record<Kind, number> = { [KIND_MESSAGES]: 0, [KIND_HEARTBEAT]: 0 };
 
@@ -67,11 +71,11 @@ export class BlockEncoder {
 
   /** The datagrams of one block: source symbols in order, then repair symbols; each under every live key. */
   encode(kind: Kind, stream: number, block: Block): Buffer[] {
-    const { bytes, sourceSymbols } = encodeBlock(block, this.symbolBytes);
+    const { bytes, sourceSymbols } = encodeBlock(block, this.symbolBytes, this.#lay);
     const symbolBytes = bytes.length / sourceSymbols;
-    const { journalId, epoch, repairPercent, repairSymbolsMin } = this.#options;
-    const repairSymbols = countRepairSymbols(sourceSymbols, repairPercent, repairSymbolsMin);
-    const repair = Buffer.allocUnsafe(repairSymbols * symbolBytes);
+    const { journalId, epoch } = this.#options;
+    const repairSymbols = this.#countRepair(sourceSymbols);
+    const repair = this.#repairRoom(repairSymbols * symbolBytes);
     this.#codec.encodeRepair(sourceSymbols, repairSymbols, symbolBytes, bytes, repair);
     const number = this.#nextBlock[kind]++;
     const symbols = sourceSymbols + repairSymbols;
@@ -80,24 +84,41 @@ export class BlockEncoder {
     encodeHeader(head, { ...common, keyId: 0, sourceSymbols, repairSymbols });
     // One buffer holds all datagrams of the block: they live and go together.
     const sizes = this.#seals.map(({ epochKey }) => countDatagramBytes(symbolBytes, epochKey));
-    const room = Buffer.allocUnsafe(symbols * sizes.reduce((sum, size) => sum + size, 0));
+    const room = this.#rooms.take(symbols * sizes.reduce((sum, size) => sum + size, 0));
     const datagrams: Buffer[] = [];
     let used = 0;
     for (let symbol = 0; symbol < symbols; symbol++) {
       const isSource = symbol < sourceSymbols;
       const at = (isSource ? symbol : symbol - sourceSymbols) * symbolBytes;
       const slice = (isSource ? bytes : repair).subarray(at, at + symbolBytes);
-      for (const [index, { keyId, epochKey }] of this.#seals.entries()) {
-        const out = room.subarray(used, used + (sizes[index] as number));
-        used += out.length;
-        out.set(head);
-        out.writeUInt16BE(keyId, 2);
-        out[33] = symbol;
-        sealInto(out, slice, epochKey);
-        datagrams.push(out);
+      head[33] = symbol;
+      for (let index = 0; index < this.#seals.length; index++) {
+        const { keyId, epochKey } = this.#seals[index] as Seal;
+        head.writeUInt16BE(keyId, 2);
+        sealInto(room, used, head, slice, epochKey);
+        const end = used + (sizes[index] as number);
+        datagrams.push(room.subarray(used, end));
+        used = end;
       }
     }
     return datagrams;
+  }
+
+  /** Where a block is put together: in the codec's own memory, if there is room. */
+  readonly #lay = (sourceSymbols: number, symbolBytes: number): Buffer => {
+    const room = this.#codec.room(sourceSymbols, this.#countRepair(sourceSymbols), symbolBytes);
+    if (room === undefined) return this.#sourceRoom(sourceSymbols * symbolBytes);
+    return Buffer.from(room.buffer, room.byteOffset, room.length);
+  };
+
+  #countRepair(sourceSymbols: number): number {
+    const { repairPercent, repairSymbolsMin } = this.#options;
+    return countRepairSymbols(sourceSymbols, repairPercent, repairSymbolsMin);
+  }
+
+  /** Takes back the memory of a block's datagrams. Nobody may look at any of them again. */
+  recycle(datagrams: readonly Buffer[]): void {
+    this.#rooms.giveBack(datagrams);
   }
 
   /** The datagrams of one heartbeat: a block of kind heartbeat whose content is the encoded heartbeat. */

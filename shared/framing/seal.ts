@@ -3,7 +3,14 @@
 // because a block is coded once and its number is never used again in its epoch.
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { CHECKSUM_BYTES, encodeHeader, HEADER_BYTES, type Header, TAG_BYTES } from "./header.ts";
+import {
+  CHECKSUM_BYTES,
+  DATAGRAM_BYTES_MAX,
+  encodeHeader,
+  HEADER_BYTES,
+  type Header,
+  TAG_BYTES,
+} from "./header.ts";
 
 /** One nonce at a time: the cipher copies it. */
 const nonce = Buffer.alloc(12);
@@ -23,17 +30,25 @@ export function countDatagramBytes(symbolBytes: number, epochKey: Uint8Array | u
   return HEADER_BYTES + symbolBytes + (epochKey === undefined ? CHECKSUM_BYTES : TAG_BYTES);
 }
 
-/** Seals a symbol into `out`, which has the datagram's size and begins with its header. */
-export function sealInto(out: Buffer, symbol: Uint8Array, epochKey: Uint8Array | undefined): void {
-  const end = HEADER_BYTES + symbol.length;
+/** Writes the datagram of a header, as encodeHeader() makes it, and a symbol to `out`, from `at` on. */
+export function sealInto(
+  out: Buffer,
+  at: number,
+  header: Buffer,
+  symbol: Uint8Array,
+  epochKey: Uint8Array | undefined,
+): void {
+  const begin = at + HEADER_BYTES;
+  const end = begin + symbol.length;
+  out.set(header, at);
   if (epochKey === undefined) {
-    out.set(symbol, HEADER_BYTES);
-    out.writeUInt32BE(crc32(out.subarray(0, end)), end);
+    out.set(symbol, begin);
+    out.writeUInt32BE(crc32(out.subarray(at, end)), end);
     return;
   }
-  const cipher = createCipheriv("aes-256-gcm", epochKey, writeNonce(out));
-  cipher.setAAD(out.subarray(0, HEADER_BYTES));
-  out.set(cipher.update(symbol), HEADER_BYTES);
+  const cipher = createCipheriv("aes-256-gcm", epochKey, writeNonce(header));
+  cipher.setAAD(header);
+  out.set(cipher.update(symbol), begin);
   cipher.final();
   out.set(cipher.getAuthTag(), end);
 }
@@ -41,8 +56,9 @@ export function sealInto(out: Buffer, symbol: Uint8Array, epochKey: Uint8Array |
 /** The whole datagram for one symbol. */
 export function sealDatagram(header: Header, symbol: Uint8Array, epochKey: Uint8Array | undefined): Buffer {
   const out = Buffer.allocUnsafe(countDatagramBytes(symbol.length, epochKey));
-  encodeHeader(out, header);
-  sealInto(out, symbol, epochKey);
+  const head = Buffer.allocUnsafe(HEADER_BYTES);
+  encodeHeader(head, header);
+  sealInto(out, 0, head, symbol, epochKey);
   return out;
 }
 
@@ -53,11 +69,11 @@ export function openDatagram(datagram: Buffer, epochKey: Uint8Array | undefined)
     if (crc32(datagram.subarray(0, end)) !== datagram.readUInt32BE(end)) return undefined;
     return Buffer.from(datagram.subarray(HEADER_BYTES, end));
   }
-  const end = datagram.length - TAG_BYTES;
-  const decipher = createDecipheriv("aes-256-gcm", epochKey, writeNonce(datagram));
-  decipher.setAAD(datagram.subarray(0, HEADER_BYTES));
-  decipher.setAuthTag(datagram.subarray(end));
-  const symbol = decipher.update(datagram.subarray(HEADER_BYTES, end));
+  const { header, sealed, tag } = desk.lay(datagram);
+  const decipher = createDecipheriv("aes-256-gcm", epochKey, writeNonce(header));
+  decipher.setAAD(header);
+  decipher.setAuthTag(tag);
+  const symbol = decipher.update(sealed);
   try {
     decipher.final();
   } catch {
@@ -65,3 +81,33 @@ export function openDatagram(datagram: Buffer, epochKey: Uint8Array | undefined)
   }
   return symbol;
 }
+
+/**
+ * Where a datagram lies while it is opened. Copying it costs less than making three views of it, and datagrams of one size, as most
+ * are, share their views.
+ */
+class Desk {
+  readonly header: Buffer;
+  sealed: Buffer;
+  tag: Buffer;
+  readonly #bytes = Buffer.alloc(DATAGRAM_BYTES_MAX);
+  #length = 0;
+
+  constructor() {
+    this.header = this.#bytes.subarray(0, HEADER_BYTES);
+    this.sealed = this.header;
+    this.tag = this.header;
+  }
+
+  lay(datagram: Buffer): this {
+    const { length } = datagram;
+    this.#bytes.set(datagram);
+    if (length === this.#length) return this;
+    this.#length = length;
+    this.sealed = this.#bytes.subarray(HEADER_BYTES, length - TAG_BYTES);
+    this.tag = this.#bytes.subarray(length - TAG_BYTES, length);
+    return this;
+  }
+}
+
+const desk = new Desk();

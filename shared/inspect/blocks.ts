@@ -4,7 +4,8 @@ import { FecCodec } from "../fec/codec.ts";
 import type { Header } from "../framing/header.ts";
 
 const BLOCKS_MAX = 8192;
-const SYMBOL_BYTES_MAX = 128 * 1024 * 1024;
+/** The runtime takes several times as much for them. */
+const SYMBOL_BYTES_MAX = 32 * 1024 * 1024;
 
 /** A block when it is closed: at the end, or to make room. */
 export type ClosedBlock = {

@@ -1,19 +1,21 @@
 // A connection to a broker for either agent: MQTT.js for the session, our transports below it, and reconnects with
 // jittered exponential back-off. Each end of a connection or attempt is reported once, explained.
-// Refuses: a will (nothing may be announced that did not come from a publisher), topic aliases, unverified TLS,
-// QoS 0 messages while offline (they would wait in memory without a limit).
+// Refuses: topic aliases, unverified TLS, QoS 0 messages while offline (they would wait in memory without a limit), a
+// will that the configuration does not ask for (nothing is announced that neither a publisher nor the operator wanted).
 
-import type { Duplex } from "node:stream";
+import { Duplex } from "node:stream";
 import { disable as disableDebug } from "debug";
 import { type IClientOptions, type IConnackPacket, MqttClient, type Packet, Store } from "mqtt";
+import type { Revealable } from "../revealable.ts";
 import { Backoff } from "./backoff.ts";
 import { type ConnectionFault, explainFault } from "./explain.ts";
 import type { FaultCause } from "./fault-class.ts";
+import type { ProxySettings } from "./proxy.ts";
 import {
   type BrokerAddress,
   type ConnectionPhase,
+  formatHost,
   openTransport,
-  type Revealable,
   type TlsSettings,
 } from "./transport.ts";
 
@@ -21,13 +23,17 @@ export type BrokerConnectionOptions = {
   /** For sentences: "target hq", "source line-broker". */
   readonly label: string;
   readonly address: BrokerAddress;
-  /** undefined = the defaults; used with mqtts and wss only. */
-  readonly tls: TlsSettings | undefined;
+  /** Asked before each attempt; undefined = the defaults; used with mqtts and wss only. */
+  readonly tls: () => TlsSettings | undefined;
+  /** undefined = none. */
+  readonly proxy?: ProxySettings | undefined;
   /** 4 = MQTT 3.1.1, 5 = MQTT 5. */
   readonly version: 4 | 5;
   readonly clientId: string;
-  readonly username: string | undefined;
-  readonly password: Revealable<string> | undefined;
+  /** Asked before each attempt: a login may age. */
+  readonly login: () => Login;
+  /** What to look at when the broker refuses the login; the user name and the password when absent. */
+  readonly loginHint?: string | undefined;
   /** Clean session in MQTT 3.1.1. */
   readonly cleanStart: boolean;
   /** MQTT 5 only. */
@@ -40,12 +46,41 @@ export type BrokerConnectionOptions = {
   readonly reconnectMaxMs: number;
   /** 0 (included) to 1 (excluded). */
   readonly random: () => number;
+  /** What the broker publishes when the connection ends without a goodbye. */
+  readonly will?: BrokerWill | undefined;
+  /** Asked before each attempt; true: the wait before the next one begins with the shortest again. */
+  readonly resetsBackoff?: () => boolean;
   /** Puts something between the socket and MQTT.js: the ingress tap. */
   readonly wrap?: (socket: Duplex) => Duplex;
   /** The broker has taken us; subscribe now. Comes once a connection. */
   readonly onOnline: (session: BrokerSession) => void;
   /** A connection or attempt has ended. Not called after the client's end(). */
   readonly onOffline: (fault: ConnectionFault, retryMs: number) => void;
+  /** The connection that renew() ended is gone; the next one is on its way. */
+  readonly onRenewing?: () => void;
+};
+
+/** Who we are to the broker in one attempt. */
+export type Login = {
+  readonly username: string | undefined;
+  readonly password: Revealable<string> | undefined;
+  /** Of the WebSocket, in place of the address's, where that holds a signature. */
+  readonly path?: string | undefined;
+  /** In place of the address's, where something else tells which broker it is. */
+  readonly endpoint?: { readonly host: string; readonly port: number } | undefined;
+  /** In place of the one in the options. */
+  readonly clientId?: string | undefined;
+  /** Why there is no login now, in words: the attempt fails with them. */
+  readonly problem?: string | undefined;
+  /** MQTT 5 only: enhanced authentication [MQTT5 4.12]. */
+  readonly authentication?: { readonly method: string; readonly data: Revealable<string> } | undefined;
+};
+
+export type BrokerWill = {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
 };
 
 /** What the broker said when it took us [MQTT5 3.2.2.3]; what it didn't say has MQTT's default. */
@@ -61,14 +96,22 @@ export type BrokerSession = {
 
 /** A connection that lasted this long is stable: the next loss begins with the shortest wait again. */
 const STABLE_MS = 5000;
+/** Wait between the end of a session that is renewed and the next; AWS IoT takes one CONNECT a second of a client id. */
+const RENEW_MS = 1000;
+const GOODBYE_MS = 2000;
+const DISCONNECT = Buffer.from([0xe0, 0]);
 
 // With DEBUG in the environment, MQTT.js and mqtt-packet would print passwords and payloads to stderr.
 disableDebug();
 
 /** The client connects when its connect() is called, and keeps at it until end(). Never throws. */
-export function createBrokerConnection(options: BrokerConnectionOptions): MqttClient {
+export function createBrokerConnection(options: BrokerConnectionOptions): BrokerClient {
   const backoff = new Backoff(options.reconnectMinMs, options.reconnectMaxMs, options.random);
   let cause = newCause();
+  let tls: TlsSettings | undefined;
+  let address = options.address;
+  let { clientId } = options;
+  let isRenewing = false;
   let stableTimer: ReturnType<typeof setTimeout> | undefined;
 
   const client = new MqttClient(() => {
@@ -76,10 +119,21 @@ export function createBrokerConnection(options: BrokerConnectionOptions): MqttCl
     cause = attempt;
     // MQTT.js reads this period when the attempt fails, so every attempt sets the wait that follows it. Its own
     // reconnecting is kept, because only that sends unacknowledged QoS 1 and 2 messages again.
+    if (options.resetsBackoff?.() === true) backoff.reset();
     client.options.reconnectPeriod = backoff.next();
-    const socket = openTransport(options.address, options.tls, (phase: ConnectionPhase) => {
+    const notePhase = (phase: ConnectionPhase) => {
       attempt.phase = phase;
-    });
+    };
+    const login = options.login();
+    setLogin(client.options, login);
+    address = { ...options.address, ...login.endpoint, path: login.path ?? options.address.path };
+    clientId = login.clientId ?? options.clientId;
+    client.options.clientId = clientId;
+    tls = options.tls();
+    const socket =
+      login.problem === undefined
+        ? openTransport(address, tls, notePhase, options.proxy)
+        : new Duplex().destroy(Object.assign(new Error(login.problem), { code: "ERR_LOGIN" }));
     const stream = options.wrap === undefined ? socket : options.wrap(socket);
     // MQTT.js holds the callback of a QoS 0 message until "drain", which a dead stream never has: it would never come.
     stream.once("close", () => stream.emit("drain"));
@@ -111,9 +165,46 @@ export function createBrokerConnection(options: BrokerConnectionOptions): MqttCl
   client.on("close", () => {
     clearTimeout(stableTimer);
     if (client.disconnecting || client.options.reconnectPeriod === 0) return;
-    options.onOffline(explainFault(faultContext(options), cause), client.options.reconnectPeriod ?? 0);
+    if (isRenewing) {
+      isRenewing = false;
+      options.onRenewing?.();
+      return;
+    }
+    options.onOffline(
+      explainFault({ ...faultContext(options, tls), address, clientId }, cause),
+      client.options.reconnectPeriod ?? 0,
+    );
   });
-  return client;
+  const renew = () => {
+    if (!client.connected || isRenewing) return;
+    isRenewing = true;
+    client.options.reconnectPeriod = RENEW_MS;
+    // The packet is whole and the last one: the tap lets nothing follow it.
+    const { stream } = client;
+    stream.end(DISCONNECT);
+    // A broker that does not close its end would keep us offline for ever.
+    setTimeout(() => stream.destroy(), GOODBYE_MS).unref();
+  };
+  return Object.assign(client, { renew });
+}
+
+export type BrokerClient = MqttClient & {
+  /** Says goodbye to the broker and connects again at once, with a new login; nothing happens while not connected. */
+  renew(): void;
+};
+
+function setLogin(client: IClientOptions, { username, password, authentication }: Login): void {
+  if (username === undefined) delete client.username;
+  else client.username = username;
+  if (password === undefined) delete client.password;
+  else client.password = password.reveal();
+  if (authentication === undefined) return;
+  const { method, data } = authentication;
+  client.properties = {
+    ...client.properties,
+    authenticationMethod: method,
+    authenticationData: Buffer.from(data.reveal()),
+  };
 }
 
 function newCause(): { -readonly [Key in keyof FaultCause]: FaultCause[Key] } {
@@ -121,7 +212,7 @@ function newCause(): { -readonly [Key in keyof FaultCause]: FaultCause[Key] } {
 }
 
 function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
-  const { version, username, password, sessionExpirySeconds, receiveMaximum } = options;
+  const { version, sessionExpirySeconds, receiveMaximum, will } = options;
   const properties = {
     ...(sessionExpirySeconds === undefined ? {} : { sessionExpiryInterval: sessionExpirySeconds }),
     ...(receiveMaximum === undefined ? {} : { receiveMaximum }),
@@ -132,9 +223,8 @@ function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
     clean: options.cleanStart,
     keepalive: options.keepaliveSeconds,
     connectTimeout: options.connectTimeoutSeconds * 1000,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password: password.reveal() }),
     ...(version === 5 ? { properties } : {}),
+    ...(will === undefined ? {} : { will }),
     reconnectPeriod: options.reconnectMinMs,
     // A broker that refuses today (unavailable, password being changed) may accept tomorrow: nobody is there at night.
     reconnectOnConnackError: true,
@@ -169,14 +259,16 @@ function readSession(connack: IConnackPacket): BrokerSession {
   };
 }
 
-function faultContext(options: BrokerConnectionOptions) {
+function faultContext(options: BrokerConnectionOptions, tls: TlsSettings | undefined) {
   return {
     label: options.label,
     address: options.address,
-    serverName: options.tls?.serverName ?? options.address.host,
+    serverName: tls?.serverName ?? options.address.host,
     clientId: options.clientId,
-    hasClientCertificate: options.tls?.certPem !== undefined,
-    hasOwnAuthority: options.tls?.caPem !== undefined,
+    hasClientCertificate: tls?.certPem !== undefined,
+    hasOwnAuthority: tls?.caPem !== undefined,
     connectTimeoutSeconds: options.connectTimeoutSeconds,
+    loginHint: options.loginHint,
+    proxy: options.proxy && formatHost(options.proxy),
   };
 }

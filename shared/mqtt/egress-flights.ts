@@ -17,7 +17,9 @@ export type EgressOutcome =
   /** Its lifetime ended while it waited for a connection. */
   | { readonly kind: "expired" }
   /** It is larger than the broker of this connection allows, or than MQTT can say. */
-  | { readonly kind: "oversize" };
+  | { readonly kind: "oversize" }
+  /** The broker ends the connection whenever it gets this message. */
+  | { readonly kind: "poison" };
 
 export type Flight = {
   readonly message: Message;
@@ -64,6 +66,11 @@ export class EgressFlights {
 
   get waitingBytes(): number {
     return this.#waitingBytes;
+  }
+
+  /** The message that was sent first of those that are sent and not settled. */
+  get firstSent(): Flight | undefined {
+    return this.#sent.values().next().value;
   }
 
   /** The message to be sent next. */

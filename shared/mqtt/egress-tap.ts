@@ -7,7 +7,7 @@
 //
 // The session must be a clean one. Refuses (the connection ends): acknowledgements that are malformed or answer
 // nothing, a broker that says it has kept a session (its old packet ids could swallow new messages), and one whose
-// receive maximum is 0.
+// receive maximum is 0. A message that makes the broker end the connection again and again is settled as poison.
 
 import type { Duplex } from "node:stream";
 import type { Message, Qos } from "../message.ts";
@@ -15,6 +15,7 @@ import { type AckType, decodeAck, describeReason } from "./egress-ack.ts";
 import { EgressBatch } from "./egress-batch.ts";
 import { EgressFlights, type EgressOutcome, type Flight, PACKET_ID_MAX } from "./egress-flights.ts";
 import { EgressStream } from "./egress-stream.ts";
+import { PoisonWatch } from "./poison-watch.ts";
 import {
   countPacketBytes,
   encodePublishHead,
@@ -30,8 +31,10 @@ export type EgressTapOptions = {
   readonly version: 4 | 5;
   /** QoS 1 and 2 messages that may be unacknowledged, 1 to 65,535; the broker's receive maximum may lower it. */
   readonly inflightMax: number;
-  /** Milliseconds, of any origin: for message expiry. */
+  /** Milliseconds, of any origin: for message expiry, and how soon a connection ends. */
   readonly clock: () => number;
+  /** How long a session is quiet before a message is tested for poison; three times, ever longer. Default 1000; 0: never. */
+  readonly quietMs?: number;
   /** `room` was 0 and is not any more. */
   readonly onRoom: () => void;
   /** The connection is closed right after. */
@@ -50,6 +53,7 @@ export type EgressSession = {
 
 /** Messages that may wait for the next write, in bytes; one message may go over it. */
 const WAITING_BYTES_MAX = 262_144;
+const QUIET_MS = 1000;
 const PUBREL = 0x62;
 const ACK_BYTES = 4;
 const FORWARDED: EgressOutcome = { kind: "forwarded" };
@@ -62,6 +66,7 @@ export function createEgressTap(options: EgressTapOptions): EgressTap {
 export class EgressTap {
   readonly #options: EgressTapOptions;
   readonly #flights = new EgressFlights();
+  readonly #watch: PoisonWatch<Flight>;
   #stream: EgressStream | undefined;
   #batch = new EgressBatch(() => {});
   #session: EgressSession | undefined;
@@ -73,11 +78,22 @@ export class EgressTap {
 
   constructor(options: EgressTapOptions) {
     this.#options = options;
+    this.#watch = new PoisonWatch(options.quietMs ?? QUIET_MS);
+  }
+
+  /** The next connection is a test of one message that the broker may not bear: no reason to wait long for it. */
+  get isTesting(): boolean {
+    return this.#watch.isTesting;
   }
 
   /** Messages that are not settled. */
   get pending(): number {
     return this.#flights.count;
+  }
+
+  /** Messages of QoS 1 and 2 that were sent and wait for their acknowledgement. */
+  get sentCount(): number {
+    return this.#flights.sentCount;
   }
 
   /**
@@ -87,6 +103,7 @@ export class EgressTap {
   get room(): number {
     const window = this.#window;
     if (window === 0 || this.#stream === undefined || this.#stream.isFull) return 0;
+    if (this.#watch.phase !== "open") return 0;
     if (this.#flights.waitingBytes + this.#stream.unsentBytes >= WAITING_BYTES_MAX) return 0;
     return Math.max(0, window - this.#flights.openCount);
   }
@@ -115,7 +132,9 @@ export class EgressTap {
       return;
     }
     this.#session = session;
-    this.#flush();
+    const quietMs = this.#watch.noteOpen();
+    if (quietMs === 0) this.#flush();
+    else this.#goOnAfter(quietMs, () => this.#watch.endQuiet());
   }
 
   /** `onSettled` is called once, after this call; not at all when the last connection ends before. */
@@ -138,11 +157,29 @@ export class EgressTap {
     return Math.min(this.#options.inflightMax, this.#session?.receiveMaximum ?? 0, PACKET_ID_MAX);
   }
 
+  /** Then changes what may be sent, if the session lasts so long. */
+  #goOnAfter(waitMs: number, change: () => void): void {
+    const stream = this.#stream;
+    const timer = setTimeout(() => {
+      if (stream !== this.#stream) return;
+      change();
+      this.#flush();
+    }, waitMs);
+    timer.unref();
+  }
+
   #lose(): void {
+    const isPoison =
+      this.#session !== undefined && this.#watch.noteEnd(this.#flights.firstSent, this.#options.clock());
     this.#stream = undefined;
     this.#session = undefined;
     this.#releases = [];
     this.#flights.rewind();
+    if (isPoison) {
+      const poison = this.#flights.next;
+      this.#flights.shift();
+      poison?.onSettled({ kind: "poison" });
+    }
     this.#noteRoom();
   }
 
@@ -153,6 +190,7 @@ export class EgressTap {
     const isRefusal = code >= 0x80;
     const result = this.#flights.acknowledge(type, packetId, isRefusal);
     if (typeof result === "string" && result !== "release") return result;
+    this.#watch.noteProgress();
     this.#scheduleFlush();
     if (result === "release") this.#releases.push(packetId);
     else if (isRefusal) result.onSettled({ kind: "refused", code, reason: describeReason(code, text) });
@@ -176,7 +214,7 @@ export class EgressTap {
     const stream = this.#stream;
     const session = this.#session;
     if (stream === undefined || session === undefined || this.#isFlushing) return;
-    if (!stream.isBetweenPackets) return;
+    if (!stream.isBetweenPackets || this.#watch.phase === "quiet") return;
     this.#isFlushing = true;
     this.#sendReleases();
     const settled: [Flight, EgressOutcome][] = [];
@@ -185,9 +223,14 @@ export class EgressTap {
       const flight = this.#flights.next;
       if (flight === undefined) break;
       if (flight.message.qos > 0 && this.#flights.sentCount >= window) break;
+      const isAlone = this.#watch.phase === "alone";
+      if (isAlone && this.#flights.sentCount > 0) break;
+      if (isAlone) this.#goOnAfter(this.#watch.noteSent(this.#options.clock()), () => this.#watch.endAlone());
       this.#flights.shift();
       const outcome = this.#send(flight, session);
       if (outcome !== undefined) settled.push([flight, outcome]);
+      // Expired, or too large for what the broker allows by now: there is no suspect any more.
+      if (isAlone && outcome !== undefined) this.#watch.noteProgress();
     }
     this.#batch.flush();
     this.#isFlushing = false;

@@ -14,6 +14,10 @@ export type FaultContext = {
   readonly hasClientCertificate: boolean;
   readonly hasOwnAuthority: boolean;
   readonly connectTimeoutSeconds: number;
+  /** What to look at when the login is refused. */
+  readonly loginHint?: string | undefined;
+  /** HOST:PORT; undefined = no proxy. */
+  readonly proxy: string | undefined;
 };
 
 export type ConnectionFault = {
@@ -33,16 +37,27 @@ export function explainFault(context: FaultContext, cause: FaultCause): Connecti
 type Sentence = (context: FaultContext, cause: FaultCause) => string;
 
 const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
+  "no-login": (_, { error }) => error?.message ?? "there is no login",
+  "proxy-unreachable": ({ proxy }, cause) =>
+    `the proxy ${proxy} cannot be reached (${showCode(cause) ?? "closed"}); check proxy.url, and that it runs`,
+  "proxy-auth": ({ proxy }, { error }) =>
+    `the proxy ${proxy} wants another login (${error?.message}); check proxy.username and its password`,
+  "proxy-refused": ({ proxy, address }, { error }) =>
+    `the proxy ${proxy} does not open the way to ${formatHost(address)}: ${error?.message}; have its operator allow this host and port, or check url`,
+  "proxy-protocol": ({ proxy }, { error }) =>
+    `the proxy ${proxy} does not behave like one: ${error?.message}; check the scheme and port of proxy.url`,
   dns: ({ address }) =>
     `the name ${address.host} has no address; check url, and that this host's name server knows the name`,
   refused: ({ address }) =>
     `nothing listens at ${formatHost(address)}; check the port in url, and that the broker runs`,
   unreachable: (context, cause) =>
     `there is no way to ${formatHost(context.address)} (${showCode(cause)}); check routes, cabling and this host's firewall`,
-  timeout: ({ address, connectTimeoutSeconds }, { phase }) =>
-    phase === "connect"
-      ? `${formatHost(address)} did not answer within ${connectTimeoutSeconds} s; a firewall may drop the packets, or the host is down`
-      : `${formatHost(address)} took the TCP connection but did not finish within ${connectTimeoutSeconds} s (at ${phase}); check that it is a broker for ${address.scheme}, or raise connect_timeout_seconds`,
+  timeout: ({ address, connectTimeoutSeconds, proxy }, { phase }) =>
+    phase === "proxy"
+      ? `the proxy ${proxy} did not open the way to ${formatHost(address)} within ${connectTimeoutSeconds} s; check proxy.url, or raise connect_timeout_seconds`
+      : phase === "connect"
+        ? `${formatHost(address)} did not answer within ${connectTimeoutSeconds} s; a firewall may drop the packets, or the host is down`
+        : `${formatHost(address)} took the TCP connection but did not finish within ${connectTimeoutSeconds} s (at ${phase}); check that it is a broker for ${address.scheme}, or raise connect_timeout_seconds`,
   reset: () =>
     "the network connection was cut; this mends itself, if it comes often look at the network and the broker's log",
   closed: ({ clientId }) =>
@@ -74,8 +89,8 @@ const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
   "tls-alpn": () => "the broker speaks none of the protocols in tls.alpn; correct or remove tls.alpn",
   websocket: ({ address }, { error }) =>
     `${formatHost(address)} does not open a WebSocket for MQTT: ${error?.message}; check the path in url, and proxies on the way`,
-  auth: (_, cause) =>
-    `the broker refuses our login (${showCode(cause)}); check username and password, and what the broker allows this client`,
+  auth: ({ loginHint = LOGIN_HINT }, cause) =>
+    `the broker refuses our login (${showCode(cause)}); ${loginHint}`,
   "client-id": ({ clientId }) =>
     `the broker refuses the client id "${clientId}"; set client_id to one it allows`,
   "server-unavailable": (_, cause) =>
@@ -97,6 +112,7 @@ const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
     `${cause.error?.message ?? "no reason is known"} (${showCode(cause) ?? "no code"}); the broker's log may say more`,
 };
 
+const LOGIN_HINT = "check username and password, and what the broker allows this client";
 const PROTOCOL_VERSION = /PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL/;
 
 /** The scheme that is mistaken for this one most often. */

@@ -5,6 +5,11 @@
 import type { ConnectionPhase } from "./transport.ts";
 
 export type FaultId =
+  | "no-login"
+  | "proxy-unreachable"
+  | "proxy-auth"
+  | "proxy-refused"
+  | "proxy-protocol"
   | "dns"
   | "refused"
   | "unreachable"
@@ -44,6 +49,10 @@ export type FaultCause = {
 };
 
 const ERROR_CODES: Readonly<Record<string, FaultId>> = {
+  ERR_LOGIN: "no-login",
+  ERR_PROXY_AUTH: "proxy-auth",
+  ERR_PROXY_REFUSED: "proxy-refused",
+  ERR_PROXY_PROTOCOL: "proxy-protocol",
   ENOTFOUND: "dns",
   EAI_AGAIN: "dns",
   EAI_FAIL: "dns",
@@ -128,8 +137,10 @@ export function classifyFault(cause: FaultCause): FaultId {
   if (typeof error.code === "number") return REASON_CODES[error.code] ?? "other";
   if (typeof error.code === "string") {
     const id = ERROR_CODES[error.code] ?? classifyTlsCode(error.code);
+    if (phase === "proxy" && !id.startsWith("proxy-")) return "proxy-unreachable";
     return id === "reset" && phase !== "online" ? classifyEarlyEnd(phase) : id;
   }
+  if (phase === "proxy") return error.message === "connack timeout" ? "timeout" : "proxy-unreachable";
   // MQTT.js gives these two no code.
   if (error.message === "connack timeout") return "timeout";
   if (error.message === "Keepalive timeout") return "keepalive";
@@ -139,6 +150,7 @@ export function classifyFault(cause: FaultCause): FaultId {
 
 /** A connection that ends while TLS is being negotiated mostly ends because the port doesn't speak TLS. */
 function classifyEarlyEnd(phase: ConnectionPhase): FaultId {
+  if (phase === "proxy") return "proxy-unreachable";
   if (phase === "tls") return "tls-protocol";
   return phase === "connect" ? "reset" : "closed-early";
 }

@@ -1,10 +1,13 @@
-// Opens the byte stream to a broker: TCP, TLS, or WebSocket on either. TLS is 1.2 or newer, the broker's
-// certificate and name are always verified, and own authorities replace the public ones.
+// Opens the byte stream to a broker: TCP, TLS, or WebSocket on either, and all of it through a proxy where one is set.
+// TLS is 1.2 or newer, the broker's certificate and name are always verified, and own authorities replace the public ones.
 // Never throws: what goes wrong, bad certificates of ours included, comes as the stream's "error" and "close".
 
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import type { Revealable } from "../revealable.ts";
+import { LateStream } from "./late-stream.ts";
+import { openTunnel, type ProxySettings } from "./proxy.ts";
 import { WebsocketStream } from "./websocket-stream.ts";
 
 export type BrokerAddress = {
@@ -15,9 +18,6 @@ export type BrokerAddress = {
   /** Of the WebSocket, beginning with "/"; unused otherwise. */
   readonly path: string;
 };
-
-/** A secret that is only opened where it is used. */
-export type Revealable<T> = { reveal(): T };
 
 export type TlsSettings = {
   /** Authorities to trust in place of the public ones. */
@@ -30,8 +30,11 @@ export type TlsSettings = {
   readonly alpn: readonly string[];
 };
 
-/** How far a connection attempt has come. `mqtt` = all below MQTT stands; `online` = the broker took us. */
-export type ConnectionPhase = "connect" | "tls" | "websocket" | "mqtt" | "online";
+/**
+ * How far a connection attempt has come. `proxy` = the proxy is asked for the way; `mqtt` = all below MQTT stands;
+ * `online` = the broker took us.
+ */
+export type ConnectionPhase = "proxy" | "connect" | "tls" | "websocket" | "mqtt" | "online";
 
 /** What a TLS connection to this broker is opened with. */
 export function createTlsOptions(address: BrokerAddress, tls: TlsSettings | undefined): ConnectionOptions {
@@ -55,6 +58,25 @@ export function openTransport(
   address: BrokerAddress,
   tls: TlsSettings | undefined,
   onPhase: (phase: ConnectionPhase) => void,
+  proxy?: ProxySettings,
+): Duplex {
+  if (proxy === undefined) return openOver(undefined, address, tls, onPhase);
+  onPhase("proxy");
+  const stream = new LateStream();
+  const tunnel = openTunnel(proxy, address.host, address.port, (error) => {
+    if (error === undefined) stream.attach(openOver(tunnel, address, tls, onPhase));
+    else stream.destroy(error);
+  });
+  stream.once("close", () => tunnel.destroy());
+  return stream;
+}
+
+/** `tunnel` is a connection that leads to the broker already; undefined: connect to it. */
+function openOver(
+  tunnel: Socket | undefined,
+  address: BrokerAddress,
+  tls: TlsSettings | undefined,
+  onPhase: (phase: ConnectionPhase) => void,
 ): Duplex {
   onPhase("connect");
   const isSecure = address.scheme === "mqtts" || address.scheme === "wss";
@@ -63,25 +85,30 @@ export function openTransport(
   let socket: Socket;
   try {
     if (isSecure) {
-      const secured = connectTls(createTlsOptions(address, tls));
-      secured.once("connect", () => onPhase("tls"));
+      const options = createTlsOptions(address, tls);
+      const secured = connectTls(tunnel === undefined ? options : { ...options, socket: tunnel });
+      if (tunnel === undefined) secured.once("connect", () => onPhase("tls"));
+      else onPhase("tls");
       secured.once("secureConnect", () => onPhase(above));
       socket = secured;
-    } else {
+    } else if (tunnel === undefined) {
       socket = connectTcp({ host: address.host, port: address.port });
       socket.once("connect", () => onPhase(above));
+    } else {
+      socket = tunnel;
+      onPhase(above);
     }
   } catch (error) {
     return new Duplex().destroy(error instanceof Error ? error : new Error(String(error)));
   }
   socket.setNoDelay(true);
   if (!isWebsocket) return socket;
-  const readyEvent = isSecure ? "secureConnect" : "connect";
+  const readyEvent = isSecure ? "secureConnect" : tunnel === undefined ? "connect" : undefined;
   return new WebsocketStream(socket, readyEvent, formatHost(address), address.path || "/", () =>
     onPhase("mqtt"),
   );
 }
 
-export function formatHost(address: BrokerAddress): string {
+export function formatHost(address: { readonly host: string; readonly port: number }): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }

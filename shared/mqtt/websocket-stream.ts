@@ -29,8 +29,17 @@ export class WebsocketStream extends Duplex {
   /** What is to be written once the handshake is done. */
   #waiting: (() => void) | undefined;
 
-  /** `readyEvent` is the socket's event after which bytes may be written: "connect" or "secureConnect". */
-  constructor(socket: Duplex, readyEvent: string, hostAndPort: string, path: string, onOpen: () => void) {
+  /**
+   * `readyEvent` is the socket's event after which bytes may be written: "connect" or "secureConnect"; undefined when
+   * they may be written at once.
+   */
+  constructor(
+    socket: Duplex,
+    readyEvent: string | undefined,
+    hostAndPort: string,
+    path: string,
+    onOpen: () => void,
+  ) {
     super();
     this.#socket = socket;
     this.#onOpen = onOpen;
@@ -40,7 +49,9 @@ export class WebsocketStream extends Duplex {
       },
       onControl: (opcode, payload) => this.#control(opcode, payload),
     });
-    socket.once(readyEvent, () => socket.write(encodeUpgradeRequest(hostAndPort, path, this.#key)));
+    const ask = () => socket.write(encodeUpgradeRequest(hostAndPort, path, this.#key));
+    if (readyEvent === undefined) ask();
+    else socket.once(readyEvent, ask);
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("end", () => this.push(null));
     socket.on("error", (error) => this.destroy(error));

@@ -1,6 +1,6 @@
 // The few functions of the C library that the runtime does not offer: socket options and pipes. Linux only, glibc and musl,
 // with the constants that x86-64 and arm64 share. Nothing here reads from a socket. Everything returns a value or a reason.
-import { dlopen, FFIType, read } from "bun:ffi";
+import { dlopen, type FFIFunction, FFIType, read } from "bun:ffi";
 import { constants } from "node:os";
 
 const LIBRARIES = ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];
@@ -27,14 +27,17 @@ let loaded: Libc | null | undefined;
 
 /** Undefined on a system whose C library has another name. */
 export function loadLibc(): Libc | undefined {
-  if (loaded === undefined) loaded = tryLibraries() ?? null;
+  if (loaded === undefined) loaded = openLibc(FUNCTIONS) ?? null;
   return loaded ?? undefined;
 }
 
-function tryLibraries(): Libc | undefined {
+/** Other functions of the C library; undefined as above, and where it lacks one of them. */
+export function openLibc<Functions extends Record<string, FFIFunction>>(
+  functions: Functions,
+): ReturnType<typeof dlopen<Functions>>["symbols"] | undefined {
   for (const library of LIBRARIES) {
     try {
-      return dlopen(library, FUNCTIONS).symbols;
+      return dlopen(library, functions).symbols;
     } catch {
       // Not this C library.
     }
@@ -43,7 +46,7 @@ function tryLibraries(): Libc | undefined {
 }
 
 /** The name of the error of the call that has just failed, e.g. "EPERM". */
-export function readErrno(libc: Libc): string {
+export function readErrno(libc: Pick<Libc, "__errno_location">): string {
   const at = libc.__errno_location();
   return at === null ? "unknown error" : nameErrno(read.i32(at, 0));
 }

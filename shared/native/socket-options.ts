@@ -9,6 +9,8 @@ const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_BINDTODEVICE = 25;
 const SO_ATTACH_FILTER = 26;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
 const IPPROTO_IP = 0;
 const IP_RECVERR = 11;
 const IP_ADD_MEMBERSHIP = 35;
@@ -81,6 +83,17 @@ export function setReceiveBufferBytes(fd: number, bytes: number): number | undef
 export function setSendBufferBytes(fd: number, bytes: number): boolean {
   return setOption(fd, SO_SNDBUF, bytes);
 }
+
+/**
+ * What is sent from now on is cut into datagrams of so many bytes by the kernel, or by the network card; 0 ends that [udp(7),
+ * UDP_SEGMENT]. False where the kernel does not know how: Linux does from 4.18 on.
+ */
+export function setSegmentBytes(fd: number, bytes: number): boolean {
+  SEGMENT_BYTES[0] = bytes;
+  return loadLibc()?.setsockopt(fd, SOL_UDP, UDP_SEGMENT, SEGMENT_BYTES, 4) === 0;
+}
+
+const SEGMENT_BYTES = new Int32Array(1);
 
 function setOption(fd: number, option: number, value: number): boolean {
   return loadLibc()?.setsockopt(fd, SOL_SOCKET, option, new Int32Array([value]), 4) === 0;

@@ -60,6 +60,8 @@ export type BlockLog = {
   oldest(limit: number, beforeId: number, beforeMs?: number): number | undefined;
   /** Deletes the rows up to and including `id`. Only inside write(). */
   deleteTo(id: number): void;
+  /** Deletes the rows from `firstId` to `lastId`, both included. Only inside write(). */
+  deleteBetween(firstId: number, lastId: number): void;
   value(name: string): string | undefined;
   /** All values whose name begins with `prefix`, without the prefix. */
   values(prefix: string): Map<string, string>;

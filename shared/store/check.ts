@@ -4,8 +4,8 @@ import { Database } from "bun:sqlite";
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { areFactsIntact, type RowFacts, sumValue } from "./checksum.ts";
 import { isDamage } from "./fault.ts";
-import { judgeWal } from "./pages.ts";
 import { FACT_COLUMNS, FORMAT, LogRefusal, OWNER, readFormat, refuseFormat } from "./schema.ts";
+import { judgeWal } from "./wal.ts";
 
 /** Of a larger file only the values are checked at the start: what is wrong with its rows is found by reading them. */
 const FULL_CHECK_BYTES_MAX = 2 * 1024 ** 3;
@@ -23,7 +23,7 @@ export function checkFile(file: string, owner: string | undefined): Fault | unde
     return sizeOf(wal) > 0 ? { reason, known: "nothing" } : undefined;
   }
   // Before SQLite sees it: SQLite drops what follows a fault in the write-ahead log without a word.
-  const broken = judgeWal(wal);
+  const broken = judgeWal(file);
   const known = broken === undefined ? "as-read" : "nothing";
   if (size <= FULL_CHECK_BYTES_MAX) readAhead(file);
   try {

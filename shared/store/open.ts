@@ -1,8 +1,9 @@
 // Opens a log: one owner at a time, looked over first, mended when it is damaged. Refuses, with a sentence for a
 // person, what it cannot open, and never touches a log of another link or of a newer format.
-import { Database } from "bun:sqlite";
+import { constants, Database } from "bun:sqlite";
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { BlockLog, Durability, Repair } from "./block-log.ts";
 import { checkFile, OPEN } from "./check.ts";
 import { describeFault, isDamage } from "./fault.ts";
@@ -59,7 +60,14 @@ export function openBlockLogReadOnly(directory: string, name: string): BlockLog 
   const file = join(directory, name);
   try {
     if (!existsSync(file)) throw new Error("there is no such file");
-    const db = new Database(file, { readonly: true, strict: true });
+    // Without a write-ahead log nobody is writing: then nothing is put beside the file either, which may be evidence.
+    const isQuiet = !existsSync(`${file}-wal`);
+    const db = isQuiet
+      ? new Database(
+          `${pathToFileURL(file).href}?immutable=1`,
+          constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI,
+        )
+      : new Database(file, { readonly: true, strict: true });
     const format = readFormat(db);
     if (format !== FORMAT) throw new LogRefusal(`its format is ${format}, must be ${FORMAT}`);
     return new SqliteLog({ db, mend: undefined, repairs: [], unlock: () => {} });

@@ -4,14 +4,15 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { PAGE_BYTES } from "./schema.ts";
 
-const WAL_HEADER_BYTES = 32;
-const FRAME_HEADER_BYTES = 24;
-const FRAME_BYTES = FRAME_HEADER_BYTES + PAGE_BYTES;
+export const WAL_HEADER_BYTES = 32;
+export const FRAME_HEADER_BYTES = 24;
+export const FRAME_BYTES = FRAME_HEADER_BYTES + PAGE_BYTES;
 
 /** A page, and its number where that is known: 1 is the first. */
 export type Page = { readonly number: number; readonly bytes: Buffer };
 
-class PlainFile {
+/** A file of which any part can be read. */
+export class PlainFile {
   readonly size: number;
   readonly #fd: number;
 
@@ -95,57 +96,6 @@ export class PageFiles {
   }
 }
 
-/**
- * What is wrong with the write-ahead log that SQLite would pass over in silence: a frame that was written whole and
- * does not add up. SQLite takes it for the end, and with it all transactions behind it.
- */
-export function judgeWal(path: string): string | undefined {
-  if (!existsSync(path)) return undefined;
-  const wal = new PlainFile(path);
-  try {
-    if (wal.size < WAL_HEADER_BYTES + FRAME_BYTES) return undefined;
-    const header = wal.read(0, WAL_HEADER_BYTES);
-    const sum = new WalSum(header);
-    if (!isWalHeader(header) || !sum.matches(header.subarray(0, 24), header, 24))
-      return "the header of its write-ahead log is altered";
-    for (let at = WAL_HEADER_BYTES; at + FRAME_BYTES <= wal.size; at += FRAME_BYTES) {
-      const frame = wal.read(at, FRAME_BYTES);
-      if (frame.compare(header, 16, 24, 8, 16) !== 0) return undefined;
-      sum.add(frame.subarray(0, 8));
-      if (!sum.matches(frame.subarray(FRAME_HEADER_BYTES), frame, 16))
-        return "its write-ahead log is altered in the middle";
-    }
-    return undefined;
-  } finally {
-    wal.close();
-  }
-}
-
-function isWalHeader(header: Buffer): boolean {
+export function isWalHeader(header: Buffer): boolean {
   return header.readUInt32BE(0) >>> 1 === 0x377f0682 >>> 1 && header.readUInt32BE(8) === PAGE_BYTES;
-}
-
-/** The running checksum of a write-ahead log [section 4.2]. */
-class WalSum {
-  readonly #isBigEndian: boolean;
-  #a = 0;
-  #b = 0;
-
-  constructor(header: Buffer) {
-    this.#isBigEndian = (header.readUInt32BE(0) & 1) === 1;
-  }
-
-  add(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; at += 8) {
-      const x = this.#isBigEndian ? bytes.readUInt32BE(at) : bytes.readUInt32LE(at);
-      const y = this.#isBigEndian ? bytes.readUInt32BE(at + 4) : bytes.readUInt32LE(at + 4);
-      this.#a = (this.#a + x + this.#b) >>> 0;
-      this.#b = (this.#b + y + this.#a) >>> 0;
-    }
-  }
-
-  matches(bytes: Buffer, source: Buffer, at: number): boolean {
-    this.add(bytes);
-    return source.readUInt32BE(at) === this.#a && source.readUInt32BE(at + 4) === this.#b;
-  }
 }

@@ -9,6 +9,7 @@ import type { BlockLog, Repair } from "./block-log.ts";
 import { OPEN, readValues, refuseOther, sizeOf } from "./check.ts";
 import { sumValue } from "./checksum.ts";
 import { isDamage } from "./fault.ts";
+import { HOLES } from "./holes.ts";
 import { countMissing } from "./missing.ts";
 import { PageFiles } from "./pages.ts";
 import { type FoundRow, type FoundValue, scanPages } from "./scan.ts";
@@ -52,7 +53,14 @@ export function salvage(file: string, reason: string, known: Known, wishes: Salv
     const movedTo = `${file}.damaged-${new Date(wishes.nowMs).toISOString().replace(/\D/g, "")}`;
     const durationMs = Math.round(performance.now() - began);
     const valuesComplete = believed !== undefined;
-    const repair: Repair = { reason, movedTo, ...found, ...countMissing(db), valuesComplete, durationMs };
+    const repair: Repair = {
+      reason,
+      movedTo,
+      ...found,
+      ...countMissing(db, readHoles(db)),
+      valuesComplete,
+      durationMs,
+    };
     const log = new SqliteLog({ db, mend: undefined, repairs: [repair], unlock: () => {} });
     wishes.adopt?.(log, repair);
     db.close();
@@ -132,6 +140,13 @@ function fill(
   const count = (where: string) =>
     db.query<{ n: number }, []>(`SELECT count(*) AS n FROM block WHERE ${where}`).get()?.n ?? 0;
   return { rows: count("length(content) > 0"), rowsWithoutContent: count("length(content) = 0") };
+}
+
+function readHoles(db: Database): string | undefined {
+  return (
+    db.query<{ value: string }, [string]>("SELECT value FROM value WHERE name = ?").get(HOLES)?.value ??
+    undefined
+  );
 }
 
 function moveAside(file: string, to: string): void {

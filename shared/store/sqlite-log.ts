@@ -169,10 +169,14 @@ export class SqliteLog implements BlockLog {
   }
 
   deleteTo(id: number): void {
-    const sum = "SELECT sum(length(content)) AS n FROM block WHERE id <= ?";
-    const gone = this.#db.query<{ n: number | null }, number[]>(sum).get(id)?.n;
+    this.deleteBetween(0, id);
+  }
+
+  deleteBetween(firstId: number, lastId: number): void {
+    const sum = "SELECT sum(length(content)) AS n FROM block WHERE id BETWEEN ? AND ?";
+    const gone = this.#db.query<{ n: number | null }, number[]>(sum).get(firstId, lastId)?.n;
     if (gone == null) return;
-    this.#db.query("DELETE FROM block WHERE id <= ?").run(id);
+    this.#db.query("DELETE FROM block WHERE id BETWEEN ? AND ?").run(firstId, lastId);
     this.#bytes -= gone;
   }
 

@@ -10,17 +10,24 @@ const START_DEADLINE_MS = 5000;
 export type Broker = { readonly port: number; readonly pid: number; stop(): Promise<void> };
 
 /** `bridge`: forwards everything under bench/ to the broker on that port, at that QoS. */
-export async function startBroker(bridge?: { readonly port: number; readonly qos: number }): Promise<Broker> {
+export async function startBroker(
+  bridge?: { readonly port: number; readonly qos: number },
+  { persistence = false, noDelay = false } = {},
+): Promise<Broker> {
   const workspace = new Workspace("bench-broker");
   const port = await findFreeTcpPort();
   const lines = [
     "user root",
     "log_dest stderr",
     "log_type error",
+    "connection_messages false",
     "sys_interval 0",
-    "persistence false",
+    ...(persistence
+      ? ["persistence true", `persistence_location ${workspace.directory}/`, "autosave_interval 1"]
+      : ["persistence false"]),
     "max_queued_messages 0",
     `max_inflight_messages ${INFLIGHT_MAX}`,
+    `set_tcp_nodelay ${noDelay}`,
     `listener ${port} 127.0.0.1`,
     "allow_anonymous true",
   ];

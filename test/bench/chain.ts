@@ -14,6 +14,8 @@ export type ChainWishes = {
   readonly qos: number;
   readonly durability: Durability;
   readonly programs: Programs;
+  /** Further lines of the sender's [link]. */
+  readonly link?: string | undefined;
 };
 
 export type Chain = {
@@ -25,7 +27,7 @@ export type Chain = {
   stop(): Promise<void>;
 };
 
-export async function startChain({ arm, qos, durability, programs }: ChainWishes): Promise<Chain> {
+export async function startChain({ arm, qos, durability, programs, link }: ChainWishes): Promise<Chain> {
   const explain = async () => "";
   if (arm === "none") return { ports: undefined, pids: {}, explain, stop: async () => {} };
   const business = await startBroker();
@@ -41,7 +43,7 @@ export async function startChain({ arm, qos, durability, programs }: ChainWishes
   if (arm === "bridge") return { ports, pids, explain, stop: stopBrokers };
   const { port: sourcePort } = plant;
   const { port: targetPort } = business;
-  const pair = await Pair.prepare({ programs, sourcePort, targetPort, qos, durability });
+  const pair = await Pair.prepare({ programs, sourcePort, targetPort, qos, durability, link });
   try {
     await pair.start();
   } catch (error) {

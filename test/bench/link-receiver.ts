@@ -3,6 +3,7 @@
 import { Receiver } from "../../agents/recv/link/receiver.ts";
 import { emptyLinkState } from "../../agents/recv/link/session.ts";
 import { openUdpReceiver } from "../../agents/recv/link/udp-path.ts";
+import { setReceiveBufferBytes } from "../../shared/native/socket-options.ts";
 import { findFreeUdpPort } from "../support/ports.ts";
 import { readMicroseconds } from "./clock.ts";
 import { LINK, type LinkWishes } from "./link-shape.ts";
@@ -19,7 +20,7 @@ export type LinkTally = {
 };
 
 /** Credits given for the whole window. */
-const CREDITS_PER_WINDOW = 16;
+const CREDITS_PER_WINDOW = 8;
 const IDLE_MS = 1000;
 
 let credits: Wire | undefined;
@@ -57,6 +58,26 @@ function openReceiver(): (datagram: Buffer) => void {
   return (datagram) => receiver.receive(datagram, 0, Date.now());
 }
 
+/** As the recv agent opens a path. */
+async function openPath(port: number, take: (datagram: Buffer) => void): Promise<number> {
+  const { receiveBufferBytes } = LINK;
+  const path = { address: { host: "127.0.0.1", port }, interface: undefined, receiveBufferBytes };
+  const socket = await openUdpReceiver(path, take, (error) => noteFault(error.message, 1));
+  return socket.receiveBufferBytes;
+}
+
+/** As any program in Bun would, but for the receive buffer. */
+async function openBare(port: number, take: (datagram: Buffer) => void): Promise<number> {
+  const socket = await Bun.udpSocket({
+    hostname: "127.0.0.1",
+    port,
+    binaryType: "buffer",
+    socket: { data: (_, datagram) => take(datagram) },
+  });
+  const { fd } = socket as unknown as { readonly fd: number };
+  return setReceiveBufferBytes(fd, LINK.receiveBufferBytes) ?? 0;
+}
+
 serve({
   open: async (request) => {
     const { sealed, datagramBytes } = request as unknown as LinkWishes;
@@ -69,27 +90,19 @@ serve({
     const step = Math.max(1, Math.floor(LINK.windowBytes / datagramBytes / CREDITS_PER_WINDOW));
     const credit = Buffer.alloc(4);
     const port = await findFreeUdpPort();
-    const socket = await openUdpReceiver(
-      {
-        address: { host: "127.0.0.1", port },
-        interface: undefined,
-        receiveBufferBytes: LINK.receiveBufferBytes,
-      },
-      (datagram) => {
-        take(datagram);
-        lastUs = readMicroseconds();
-        if (++datagrams % step !== 0) return;
-        credit.writeUInt32BE(datagrams);
-        credits?.write(credit);
-      },
-      (error) => noteFault(error.message, 1),
-    );
+    const receiveBufferBytes = await (sealed ? openPath : openBare)(port, (datagram) => {
+      take(datagram);
+      lastUs = readMicroseconds();
+      if (++datagrams % step !== 0) return;
+      credit.writeUInt32BE(datagrams);
+      credits?.write(credit);
+    });
     const { port: creditPort } = listenWire((wire) => {
       credits = wire;
       wire.write(Buffer.alloc(4));
       return { data: () => {}, drained: () => {}, closed: () => {} };
     });
-    return { port, creditPort, receiveBufferBytes: socket.receiveBufferBytes };
+    return { port, creditPort, receiveBufferBytes };
   },
   collect: ({ expected }) =>
     new Promise<LinkTally>((resolve) => {

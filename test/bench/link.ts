@@ -24,7 +24,7 @@ export async function runLink(wishes: LinkWishes): Promise<LinkResult> {
     });
     const pids = { sender: sender.pid, receiver: receiver.pid };
     const before = readCosts(pids);
-    const sent = await sender.ask<{ startUs: number; datagrams: number; units: number }>({
+    const sent = await sender.ask<{ startUs: number; startUnits: number; datagrams: number; units: number }>({
       command: "send",
       ...wishes,
       ...opened,
@@ -39,9 +39,10 @@ export async function runLink(wishes: LinkWishes): Promise<LinkResult> {
     }
     const seconds = (tally.lastUs - sent.startUs) / 1e6;
     const gigabytes = tally.bytes / 1e9;
+    const measured = (sent.units - sent.startUnits) / sent.units;
     return {
-      megabitsPerSecond: (tally.bytes * 8) / 1e6 / seconds,
-      datagramsPerSecond: tally.datagrams / seconds,
+      megabitsPerSecond: (measured * tally.bytes * 8) / 1e6 / seconds,
+      datagramsPerSecond: (measured * tally.datagrams) / seconds,
       cpuSecondsPerGigabyte: {
         sender: (cpu.sender ?? 0) / gigabytes,
         receiver: (cpu.receiver ?? 0) / gigabytes,

@@ -15,6 +15,8 @@ export type PairWishes = {
   readonly qos: number;
   /** Of the journal; the spool keeps its default. */
   readonly durability: Durability;
+  /** Further lines of the sender's [link]. */
+  readonly link?: string | undefined;
 };
 
 /** The window of both sides of the brokers: what they may have unacknowledged. */
@@ -42,12 +44,13 @@ export class Pair {
       this.#workspace.path("link.key"),
     ]);
     if (made.exitCode !== 0) throw new Error(`cannot make a link key: ${made.stderr}`);
-    const shared = '[link]\nid = "bench"\nkey_file = "link.key"\n[admin]\naddress = "127.0.0.1:0"\n';
-    const { qos, durability, sourcePort, targetPort } = wishes;
+    const shared = (link = "") =>
+      `[link]\nid = "bench"\nkey_file = "link.key"\n${link}\n[admin]\naddress = "127.0.0.1:0"\n`;
+    const { qos, durability, sourcePort, targetPort, link } = wishes;
     this.#linkFiles = {
       send: this.#workspace.write(
         "send.toml",
-        `${shared}[[link.path]]
+        `${shared(link)}[[link.path]]
 type = "udp"
 endpoint = "127.0.0.1:${linkPort}"
 rate_mbit_per_second = ${RATE_MBIT_PER_SECOND}
@@ -67,7 +70,7 @@ receive_maximum = ${INFLIGHT_MAX}
       recv: this.#workspace.write(
         "recv.toml",
         `targets = "targets.d"
-${shared}[[link.path]]
+${shared()}[[link.path]]
 type = "udp"
 address = "127.0.0.1:${linkPort}"
 [spool]

@@ -1,6 +1,7 @@
 // The results as Markdown, between two markers of the page, so that what people wrote around them stays.
 import type { AgentName } from "../support/agents.ts";
 import type { Standing } from "./contest.ts";
+import type { PacingStanding } from "./pacing.ts";
 import type { StartResult } from "./startup.ts";
 import type { Spread } from "./statistic.ts";
 
@@ -20,6 +21,7 @@ export type Results = {
   readonly throughput: readonly { readonly title: string; readonly standings: readonly Standing[] }[];
   readonly latency: readonly { readonly title: string; readonly standings: readonly Standing[] }[];
   readonly link: readonly LinkStanding[];
+  readonly pacing: readonly PacingStanding[];
   readonly start: Readonly<Record<AgentName, StartResult>> | undefined;
 };
 
@@ -28,10 +30,14 @@ const END = "<!-- written by npm run bench: to here -->";
 
 /** The page with the part between the markers replaced. Throws when it lacks them. */
 export function replaceResults(page: string, results: Results): string {
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END);
+  return replaceBetween(page, [BEGIN, END], formatResults(results));
+}
+
+export function replaceBetween(page: string, [from, to]: readonly [string, string], text: string): string {
+  const begin = page.indexOf(from);
+  const end = page.indexOf(to);
   if (begin === -1 || end < begin) throw new Error("cannot write the results: the page has lost its markers");
-  return `${page.slice(0, begin + BEGIN.length)}\n${formatResults(results)}\n${page.slice(end)}`;
+  return `${page.slice(0, begin + from.length)}\n${text}\n${page.slice(end)}`;
 }
 
 export function formatResults(results: Results): string {
@@ -73,6 +79,7 @@ export function formatResults(results: Results): string {
       ...failuresOf(standings),
     ]),
     ...(results.link.length === 0 ? [] : ["\n### The link alone\n", ...formatLink(results.link)]),
+    ...(results.pacing.length === 0 ? [] : ["\n### The pace of a path\n", ...formatPacing(results.pacing)]),
     ...(results.start === undefined ? [] : ["\n### The programs\n", ...formatStart(results.start)]),
     "",
   ].join("\n");
@@ -101,6 +108,19 @@ function formatLink(link: readonly LinkStanding[]): string[] {
   );
 }
 
+function formatPacing(pacing: readonly PacingStanding[]): string[] {
+  return table(
+    ["asked for", "datagram", "achieved", "most in 10 ms", "others used"],
+    pacing.map(({ asked, datagramBytes, achieved, burst, foreignLoadMost }) => [
+      asked,
+      `${group(datagramBytes)} B`,
+      show(achieved, 3),
+      show(burst, 2),
+      `${Math.round(foreignLoadMost * 100)} %`,
+    ]),
+  );
+}
+
 function formatStart(start: Readonly<Record<AgentName, StartResult>>): string[] {
   return table(
     ["program", "size MB", "`--version` ms", "until `/readyz` says yes ms"],
@@ -117,18 +137,18 @@ function failuresOf(standings: readonly Standing[]): string[] {
   );
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)];
 }
 
 /** "median (least–most)" */
-function show({ median, least, most }: Spread, digits: number): string {
+export function show({ median, least, most }: Spread, digits: number): string {
   if (Number.isNaN(median)) return "none";
   return `${group(median, digits)} (${group(least, digits)}–${group(most, digits)})`;
 }
 
-function added(own: Spread, base: Spread | undefined): string {
+export function added(own: Spread, base: Spread | undefined): string {
   return base === undefined || base === own ? "" : (own.median - base.median).toFixed(2);
 }
 
@@ -138,7 +158,7 @@ function figures(record: Readonly<Record<string, number>>, digits: number): stri
     .join(", ");
 }
 
-function group(value: number, digits = 0): string {
+export function group(value: number, digits = 0): string {
   const [whole = "", fraction] = value.toFixed(digits).split(".");
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
   return fraction === undefined ? grouped : `${grouped}.${fraction}`;

@@ -2,11 +2,10 @@
 // the tables of docs/performance.md, unless other programs disturbed it too much. Ends with status 1 when a run lost, doubled or disordered a message.
 //
 //   npm run bench                       everything, about ten minutes
-//   npm run bench -- --only link        one of throughput, latency, link, start; nothing is written
+//   npm run bench -- --only link        one of throughput, latency, link, pacing, start, listen; nothing is written
 //   npm run bench -- --rounds 1         fewer rounds than 3; nothing is written
 //   npm run bench -- --profile FOLDER   one run of each QoS with the agents from source; their CPU profiles go there
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { findProgram } from "../support/agents.ts";
@@ -15,6 +14,9 @@ import { type RunWishes, runUndisturbed } from "./carry.ts";
 import type { Arm } from "./chain.ts";
 import { type Entrant, hold, type Standing } from "./contest.ts";
 import { runLink } from "./link.ts";
+import { measureListen } from "./listen.ts";
+import { describeMachine } from "./machine.ts";
+import { measurePacing } from "./pacing.ts";
 import type { Durability, Programs } from "./pair.ts";
 import { formatResults, type LinkStanding, type Results, replaceResults } from "./report.ts";
 import { measureStart } from "./startup.ts";
@@ -123,18 +125,6 @@ async function measureLink(): Promise<LinkStanding[]> {
   return standings;
 }
 
-function describeMachine(): Record<string, string> {
-  const [first] = cpus();
-  const sysctl = (name: string) => readFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, "utf8").trim();
-  return {
-    cores: String(cpus().length),
-    processor: first?.model ?? "unknown",
-    memory: `${(totalmem() / 1e9).toFixed(0)} GB`,
-    Linux: sysctl("kernel.osrelease"),
-    "net.core.rmem_max": sysctl("net.core.rmem_max"),
-  };
-}
-
 function readVersions(programs: Programs): Record<string, string> {
   const run = (command: readonly string[]) =>
     Bun.spawnSync([...command])
@@ -187,6 +177,10 @@ async function main(): Promise<number> {
     await profile(values.profile);
     return 0;
   }
+  if (values.only === "listen") {
+    process.stdout.write(`${await measureListen(rounds, note)}\n`);
+    return 0;
+  }
   using workspace = new Workspace("bench");
   const programs = copyPrograms(workspace);
   const results: Results = {
@@ -195,6 +189,7 @@ async function main(): Promise<number> {
     versions: readVersions(programs),
     start: wanted("start") ? await measureStart(programs, START_ROUNDS) : undefined,
     link: wanted("link") ? await measureLink() : [],
+    pacing: wanted("pacing") ? await measurePacing(rounds, note) : [],
     latency: wanted("latency") ? await measureLatency(programs) : [],
     throughput: wanted("throughput") ? await measureThroughput(programs) : [],
   };
@@ -202,7 +197,7 @@ async function main(): Promise<number> {
   const contests = [...results.throughput, ...results.latency].flatMap(({ standings }) => standings);
   const disturbed = Math.max(
     0,
-    ...[...contests, ...results.link].map(({ foreignLoadMost }) => foreignLoadMost),
+    ...[...contests, ...results.link, ...results.pacing].map(({ foreignLoadMost }) => foreignLoadMost),
   );
   if (values.only !== undefined || rounds < ROUNDS) note("not recorded: only a whole run is");
   else if (disturbed > RECORD_LOAD_MAX)

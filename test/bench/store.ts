@@ -1,6 +1,6 @@
 // The log on the disk in figures: commits per second, bytes written per byte of content, the time to open a file of
 // gigabytes, and the memory meanwhile; beside it a bare segment file, which does no more than append and sync. Not part
-// of the tests: `bun test/bench/store.ts [DIRECTORY] [GIGABYTES…]` prints a table; docs/storage.md says what it means.
+// of the tests: `bun test/bench/store.ts [DIRECTORY] [GIGABYTES…]` prints a table; docs/performance.md says what it means.
 import { spawnSync } from "node:child_process";
 import {
   closeSync,

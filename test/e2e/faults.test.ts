@@ -162,7 +162,7 @@ requireTools(["mosquitto", "mosquitto_passwd"])("a fault of a connection", () =>
       test.each(NAMES)("is told once, with what to do: %s", async (name) => {
         const { says } = faults[name];
         const fits = (line: { readonly [key: string]: unknown }) =>
-          line[kind] === name && line.level !== "info";
+          line[kind] === name && line.fault !== undefined;
         const line = await agent.waitForLog(`${kind} ${name}`, fits);
         expect(line.msg).toMatch(says);
         expect(line.msg).toStartWith(`cannot connect ${kind} ${name}: `);

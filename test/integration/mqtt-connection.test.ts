@@ -95,11 +95,10 @@ function start(scheme: Scheme, port: number, changes: Partial<BrokerConnectionOp
   const client = createBrokerConnection({
     label: "target hq",
     address: { scheme, host: "127.0.0.1", port, path: "/mqtt" },
-    tls: undefined,
+    tls: () => undefined,
     version: 5,
     clientId: `lab-${serial++}`,
-    username: undefined,
-    password: undefined,
+    login: () => ({ username: undefined, password: undefined }),
     cleanStart: true,
     sessionExpirySeconds: undefined,
     receiveMaximum: undefined,
@@ -126,7 +125,7 @@ function attempt(
 ): Promise<Outcome> {
   return new Promise((resolve) => {
     const client = start(scheme, port, {
-      tls,
+      tls: () => tls,
       ...changes,
       onOnline: (session) => resolve({ client, session }),
       onOffline: (fault) => resolve({ client, fault }),
@@ -243,7 +242,9 @@ describe.skipIf(mosquittoPath === undefined)("with mosquitto (skipped when it is
 
   test("createBrokerConnection() logs in, and reports auth for MQTT 3.1.1 and 5", async () => {
     const port = broker.ports.login;
-    const login = (password: string) => ({ username: "operator", password: { reveal: () => password } });
+    const login = (password: string) => ({
+      login: () => ({ username: "operator", password: { reveal: () => password } }),
+    });
     const right = await attempt("mqtt", port, undefined, login("right"));
     expect(right.session?.sessionPresent).toBe(false);
     const wrong5 = await attempt("mqtt", port, undefined, login("wrong"));
@@ -480,8 +481,7 @@ test.each(["TLSv1.2", "TLSv1.3"] as const)(
       alpn: [],
     };
     const { client, fault } = await attempt("mqtts", port, tls, {
-      username: "operator",
-      password: { reveal: () => "hunter2" },
+      login: () => ({ username: "operator", password: { reveal: () => "hunter2" } }),
       reconnectMinMs: 60_000,
       reconnectMaxMs: 60_000,
     });
@@ -524,8 +524,8 @@ test("createBrokerConnection() prints nothing, whatever DEBUG says", async () =>
   const script = `
     const { createBrokerConnection } = await import(${JSON.stringify(`${import.meta.dir}/../../shared/mqtt/connection.ts`)});
     const client = createBrokerConnection({
-      label: "x", address: { scheme: "mqtt", host: "127.0.0.1", port: ${port}, path: "" }, tls: undefined, version: 5,
-      clientId: "x", username: "operator", password: { reveal: () => "hunter2" }, cleanStart: true,
+      label: "x", address: { scheme: "mqtt", host: "127.0.0.1", port: ${port}, path: "" }, tls: () => undefined, version: 5,
+      clientId: "x", login: () => ({ username: "operator", password: { reveal: () => "hunter2" } }), cleanStart: true,
       keepaliveSeconds: 30, connectTimeoutSeconds: 5, reconnectMinMs: 20, reconnectMaxMs: 50, random: Math.random,
       onOnline: () => { client.publish("t", "payload"); client.end(false, () => process.exit(0)); }, onOffline: () => {},
     });

@@ -72,7 +72,8 @@ function startPublisher(
   const client = createBrokerConnection({
     label: "target test",
     address: { scheme, host: "127.0.0.1", port, path: "/" },
-    ...{ tls: undefined, version, clientId: "publisher", username: undefined, password: undefined },
+    ...{ tls: () => undefined, version, clientId: "publisher" },
+    login: () => ({ username: undefined, password: undefined }),
     ...{ cleanStart: true, sessionExpirySeconds: undefined, receiveMaximum: undefined, keepaliveSeconds: 30 },
     ...{ connectTimeoutSeconds: 10, reconnectMinMs: 10, reconnectMaxMs: 30, random: () => 0.5 },
     wrap: (socket) => tap.wrap(socket),

@@ -3,7 +3,13 @@ import type { LogRow, ReadRow } from "../../shared/store/block-log.ts";
 
 export type Change =
   | { readonly type: "append"; readonly row: LogRow }
-  | { readonly type: "delete"; readonly id: number; removed: ReadRow[] }
+  | {
+      readonly type: "delete";
+      readonly firstId: number;
+      readonly lastId: number;
+      at: number;
+      removed: ReadRow[];
+    }
   | {
       readonly type: "value";
       readonly name: string;
@@ -33,9 +39,13 @@ export class DiskState {
       this.lastId = change.row.id;
       this.bytes += change.row.content.length;
     } else if (change.type === "delete") {
-      let count = 0;
-      while (count < this.rows.length && (this.rows[count]?.id ?? 0) <= change.id) count++;
-      change.removed = this.rows.splice(0, count);
+      const { rows } = this;
+      let at = 0;
+      while (at < rows.length && (rows[at]?.id ?? 0) < change.firstId) at++;
+      let end = at;
+      while (end < rows.length && (rows[end]?.id ?? 0) <= change.lastId) end++;
+      change.at = at;
+      change.removed = rows.splice(at, end - at);
       for (const row of change.removed) this.bytes -= row.content.length;
     } else {
       change.before = this.values.get(change.name);
@@ -51,7 +61,7 @@ export class DiskState {
       this.lastId = change.row.id - 1;
       this.bytes -= change.row.content.length;
     } else if (change.type === "delete") {
-      this.rows.unshift(...change.removed);
+      this.rows.splice(change.at, 0, ...change.removed);
       for (const row of change.removed) this.bytes += row.content.length;
     } else if (change.before === undefined) this.values.delete(change.name);
     else this.values.set(change.name, change.before);

@@ -203,7 +203,11 @@ class FakeLog implements BlockLog {
   }
 
   deleteTo(id: number): void {
-    this.#change({ type: "delete", id, removed: [] });
+    this.deleteBetween(0, id);
+  }
+
+  deleteBetween(firstId: number, lastId: number): void {
+    this.#change({ type: "delete", firstId, lastId, at: 0, removed: [] });
   }
 
   value(name: string): string | undefined {

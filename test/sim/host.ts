@@ -9,7 +9,9 @@ import { START_MS, type World } from "./world.ts";
 
 export abstract class Host {
   readonly name: string;
+  /** The one that matters most. */
   readonly disk: FakeDisk;
+  readonly disks: FakeDisk[] = [];
   readonly world: World;
   protected readonly random: Random;
   /** What the wall clock is ahead of true time. */
@@ -28,13 +30,20 @@ export abstract class Host {
     this.name = name;
     this.world = world;
     this.random = world.fork();
-    this.disk = new FakeDisk(durability, world.fork());
     this.#durability = durability;
+    this.disk = this.addDisk();
     this.#steadyStartMs = this.random.below(1e9);
-    this.disk.onDeath = () => {
+  }
+
+  /** Another log, on a disk of its own. */
+  protected addDisk(): FakeDisk {
+    const disk = new FakeDisk(this.#durability, this.world.fork());
+    disk.onDeath = () => {
       this.#died = true;
       this.world.schedule.after(0, () => this.kill("while it wrote"));
     };
+    this.disks.push(disk);
+    return disk;
   }
 
   get isUp(): boolean {
@@ -124,8 +133,10 @@ export abstract class Host {
     this.#isUp = false;
     this.#run++;
     const before = this.disk.version;
-    if (hard) this.disk.cutPower();
-    else this.disk.disconnect();
+    for (const disk of this.disks) {
+      if (hard) disk.cutPower();
+      else disk.disconnect();
+    }
     this.forget(this.disk.version, this.disk.version < before);
     if (this.#durability === "memory") this.#wipe();
     const run = this.#run;
@@ -135,7 +146,7 @@ export abstract class Host {
   }
 
   #wipe(): void {
-    this.disk.wipe();
+    for (const disk of this.disks) disk.wipe();
     this.forget(-1, true);
   }
 }

@@ -23,7 +23,7 @@ export type Published = {
   acknowledged: boolean;
   place: Place | undefined;
   /** Where it is in the receiver's spool, or was before it was released. */
-  spool: { readonly row: number; readonly version: number } | undefined;
+  spool: { readonly row: number; readonly index: number; readonly version: number } | undefined;
 };
 
 type Lane = { readonly messages: Map<number, Published>; held: number[] };
@@ -125,14 +125,15 @@ export class Model {
   spooled(rows: readonly ReadRow[], version: number): void {
     for (const { id: row, count, skip, content } of rows) {
       let at = 0;
+      let index = 0;
       for (const frame of decodeContent(content, count) ?? []) {
-        if (frame.type === "message" && at >= skip) this.#spool(frame.message, row, version);
+        if (frame.type === "message" && at >= skip) this.#spool(frame.message, row, index++, version);
         at += frame.type === "message" ? 1 : frame.count;
       }
     }
   }
 
-  #spool(message: Message, row: number, version: number): void {
+  #spool(message: Message, row: number, index: number, version: number): void {
     const published = this.find(message.payload);
     if (published === undefined) {
       this.violate("the spool took a message that nobody has published");
@@ -141,7 +142,7 @@ export class Model {
     if (published.spool !== undefined) this.violate(`message ${published.id} came over the link twice`);
     if (published.place === undefined)
       this.violate(`message ${published.id} came over the link before it was in the journal`);
-    published.spool = { row, version };
+    published.spool = { row, index, version };
   }
 
   /** What the receiver's disk has lost: all that was written after `version`. */

@@ -1,5 +1,6 @@
 // What one seed tries: the configuration of both agents, what is published, and which troubles there are. Each seed
 // leaves most troubles out, so that the ones it has come deep enough to matter.
+import type { TargetPlan } from "../../agents/recv/targets/plan.ts";
 import type { Durability } from "../../shared/store/block-log.ts";
 import { healthyPath, type PathFaults } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -32,6 +33,8 @@ export type Plan = {
     readonly assemblyBytesMax: number;
     readonly holdBytesMax: number;
     readonly spoolBytesMax: number;
+    readonly lettersBytesMax: number;
+    readonly spoolAgeMs: number;
     readonly degradedAfterMs: number;
     readonly downAfterMs: number;
   };
@@ -44,6 +47,9 @@ export type Plan = {
     readonly window: number;
     readonly latencyMs: number;
     readonly stallEveryMs: number;
+    /** Of the messages, how many the target refuses. */
+    readonly refusing: number;
+    readonly plan: TargetPlan;
   }[];
   /** A path that never comes back, so that the others must do; undefined: all do. */
   readonly deadPath: number | undefined;
@@ -77,6 +83,7 @@ export const TROUBLES = [
   "recv/disk-failing",
   "recv/disk-rot",
   "recv/clock",
+  "recv/requeue",
   "keys",
   "path/dark",
   "path/refusing",
@@ -128,7 +135,9 @@ export function makePlan(seed: number, random: Random, safetyMs: number): Plan {
       patienceMs: random.magnitude(100, 3000),
       assemblyBytesMax: random.pick([messageBytesMax + 60_000, 1_000_000]),
       holdBytesMax: random.pick([messageBytesMax + 20_000, 1_000_000]),
-      spoolBytesMax: random.pick([messageBytesMax + 20_000, 10_000_000, 10_000_000]),
+      spoolBytesMax: random.pick([messageBytesMax + 2_000, messageBytesMax + 20_000, 10_000_000]),
+      lettersBytesMax: random.pick([messageBytesMax + 1000, 10_000_000]),
+      spoolAgeMs: random.chance(0.1) ? random.between(3, 15) * 1000 : 0,
       degradedAfterMs: 2500,
       downAfterMs: 5000,
     },
@@ -136,7 +145,9 @@ export function makePlan(seed: number, random: Random, safetyMs: number): Plan {
     targets: Array.from({ length: random.pick([1, 1, 2]) }, () => ({
       window: random.pick([1, 5, 100]),
       latencyMs: random.pick([0, 1, 30, 300]),
-      stallEveryMs: random.chance(0.3) ? random.between(5, 40) * 1000 : 0,
+      stallEveryMs: random.chance(0.4) ? random.between(5, 40) * 1000 : 0,
+      refusing: random.chance(0.3) ? random.pick([0.01, 0.2, 1]) : 0,
+      plan: makeTargetPlan(random),
     })),
     deadPath: paths.length > 1 && random.chance(0.3) ? random.below(paths.length) : undefined,
     load: {
@@ -147,6 +158,17 @@ export function makePlan(seed: number, random: Random, safetyMs: number): Plan {
       expiring: random.chance(0.3) ? 0.3 : 0,
     },
     troubles: makeTroubles(random, calm),
+  };
+}
+
+function makeTargetPlan(random: Random): TargetPlan {
+  const backlog = random.pick(["oldest-first", "newest-first"] as const);
+  return {
+    backlog,
+    drainPerSecond: random.pick([0, 0, 5, 100]),
+    // Seconds: as long as the troubles last.
+    retentionHours: random.chance(0.2) ? random.between(2, 15) / 3600 : 0,
+    overflow: backlog === "oldest-first" && random.chance(0.5) ? "drop-newest" : "drop-oldest",
   };
 }
 

@@ -1,10 +1,14 @@
-// The business side: the receive agent's core, spool and targets, with its rim (ticks, flushes, saves, stopping) as
+// The business side: the receive agent's core, spool, targets and dead letters, with its rim (ticks, flushes, saves, stopping) as
 // agents/recv/run.ts has it.
 import { RecvCore } from "../../agents/recv/core.ts";
+import { DeadLetterDesk, type Wanted } from "../../agents/recv/dead-letter-desk.ts";
+import { DeadLetters } from "../../agents/recv/dead-letters.ts";
 import { Spool } from "../../agents/recv/spool.ts";
+import { LETTERS_MARK } from "../../agents/recv/spool-salvage.ts";
 import { TargetDesk } from "../../agents/recv/target-desk.ts";
 import { decodeHeader } from "../../shared/framing/header.ts";
 import type { ReadRow } from "../../shared/store/block-log.ts";
+import { findImbalance, isNeeded } from "./disk-books.ts";
 import { FakeTarget } from "./fake-target.ts";
 import { Host } from "./host.ts";
 import type { Published } from "./model.ts";
@@ -15,11 +19,14 @@ export class RecvHost extends Host {
   core: RecvCore | undefined;
   spool: Spool | undefined;
   desk: TargetDesk | undefined;
+  letters: DeadLetters | undefined;
+  letterDesk: DeadLetterDesk | undefined;
   targets: FakeTarget[] = [];
   readonly books: readonly TargetBook[];
   /** What the counters of the link said when each journal was first followed. */
   readonly bases = new Map<bigint, number>();
   readonly #recovered = new Map<string, { first: number; end: number }[]>();
+  readonly #letterDisk = this.addDisk();
   #flushing = false;
 
   constructor(world: World) {
@@ -30,7 +37,8 @@ export class RecvHost extends Host {
         ({ first, end }) => place.sequence >= first && place.sequence < end,
       );
     this.books = world.plan.targets.map(
-      (_, index) => new TargetBook(`target-${index + 1}`, world.model, isRecovered),
+      ({ plan }, index) =>
+        new TargetBook(`target-${index + 1}`, world.model, plan.backlog === "oldest-first", isRecovered),
     );
     this.disk.onCommit = (rows, names) => this.#noteCommit(rows, names);
     world.network.deliver = (datagram, path) => {
@@ -64,27 +72,34 @@ export class RecvHost extends Host {
     });
     this.spool = spool;
     this.core = core;
-    this.targets = plan.targets.map(({ window, latencyMs }, index) => {
+    this.targets = plan.targets.map(({ window, latencyMs, refusing, plan }, index) => {
       const later = (work: () => void) => this.after(this.random.fraction() * latencyMs, work);
-      return new FakeTarget({ window, book: this.books[index] as TargetBook, later });
+      const refuses = () => !this.world.calm && this.random.chance(refusing);
+      return new FakeTarget({ window, plan, refuses, book: this.books[index] as TargetBook, later });
     });
-    const accepted = () => core.counters.get("link/accepted");
-    this.desk = new TargetDesk(spool, this.targets, accepted, {
-      clock: () => this.wallMs,
-      later: (work) => this.after(0, work),
-    });
+    const letters = new DeadLetters(this.#letterDisk.open(), plan.recv.lettersBytesMax);
+    const mark = spool.value(LETTERS_MARK);
+    const store = `store-${this.random.below(1e9)}`;
+    this.letters = letters;
+    this.letterDesk = new DeadLetterDesk(letters, mark, store, () => this.wallMs);
+    const rim = { clock: () => this.wallMs, later: (work: () => void) => this.after(0, work) };
+    const desk = new TargetDesk(spool, this.targets, () => core.kept, rim, this.letterDesk);
+    this.desk = desk;
+    for (const target of this.targets) this.after(this.random.magnitude(1, 2000), () => target.recover());
     this.every(25, () => {
       core.tick(this.now);
+      desk.tick(this.now.steadyMs);
       core.health.tick(this.now.steadyMs);
     });
     this.every(200, () => this.#save());
     this.#scheduleStalls();
-    this.desk.wake();
+    desk.wake();
   }
 
   protected override shutDown(): void {
     this.#flush();
     this.#save();
+    this.letterDesk?.close();
     this.core?.close();
   }
 
@@ -92,6 +107,8 @@ export class RecvHost extends Host {
     this.core = undefined;
     this.spool = undefined;
     this.desk = undefined;
+    this.letters = undefined;
+    this.letterDesk = undefined;
     this.targets = [];
     this.world.model.recvDiskLost(version);
     for (const book of this.books) book.restart(version);
@@ -116,6 +133,17 @@ export class RecvHost extends Host {
     this.core?.setKeys(keysOf(this.world.plan.sealed, stage));
   }
 
+  /** The operator asks for dead letters to be sent again; false when there are none that this would send. */
+  requeue(wanted: Wanted): boolean {
+    const { letters, letterDesk } = this;
+    if (!this.isUp || letters === undefined || letterDesk === undefined) return false;
+    for (const { target, message } of letters.list())
+      this.books.find(({ name }) => name === target)?.requeue(message);
+    const { requeued } = letterDesk.requeue(wanted);
+    if (requeued > 0) this.world.trace.note(() => `recv: ${requeued} dead letters are sent again`);
+    return requeued > 0;
+  }
+
   #scheduleStalls(): void {
     for (const [index, { stallEveryMs }] of this.world.plan.targets.entries()) {
       if (stallEveryMs > 0) this.#scheduleStall(index, stallEveryMs);
@@ -137,9 +165,13 @@ export class RecvHost extends Host {
   #noteCommit(rows: readonly ReadRow[], names: readonly string[]): void {
     const { version, state } = this.disk;
     this.world.model.spooled(rows, version);
-    const firstRow = state.rows[0]?.id ?? state.lastId + 1;
-    for (const book of this.books)
-      if (names.includes(`target.${book.name}/cursor`)) book.saved(version, firstRow);
+    for (const book of this.books) {
+      const cursors = state.values.get(`target.${book.name}/cursor`);
+      if (names.some((name) => name.startsWith(`target.${book.name}/`)))
+        book.saved(version, (row, index) => isNeeded(cursors ?? "", row, index));
+      const problem = findImbalance(state, book.name);
+      if (problem !== undefined) this.world.model.violate(`recv: the disk says of ${book.name}: ${problem}`);
+    }
   }
 
   #noteRecovered(stream: number, first: number, end: number): void {
@@ -168,12 +200,19 @@ export class RecvHost extends Host {
 
   #save(): void {
     this.#attempt(() => {
+      const { spoolAgeMs } = this.world.plan.recv;
+      this.desk?.save();
+      this.#noteDropped(this.desk?.bound(), "the spool's bound");
+      if (spoolAgeMs > 0) this.#noteDropped(this.desk?.expire(this.wallMs - spoolAgeMs), "their age");
       this.core?.flush(this.wallMs);
       this.desk?.wake();
-      this.desk?.save();
-      for (const [target, messages] of this.desk?.bound() ?? [])
-        this.world.trace.note(() => `recv: ${target} lost ${messages} to the spool's bound`);
     });
+    this.desk?.wake();
+  }
+
+  #noteDropped(losses: ReadonlyMap<string, number> | undefined, why: string): void {
+    for (const [target, messages] of losses ?? [])
+      this.world.trace.note(() => `recv: ${target} lost ${messages} to ${why}`);
   }
 
   #attempt(work: () => void): void {

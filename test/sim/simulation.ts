@@ -97,8 +97,7 @@ class Simulation {
     const untilMs = schedule.nowMs + limitMs;
     while (model.violation === undefined) {
       if (isDone()) return true;
-      this.#send.disk.writes = 0;
-      this.#recv.disk.writes = 0;
+      for (const { disks } of [this.#send, this.#recv]) for (const disk of disks) disk.writes = 0;
       if (!schedule.step(untilMs)) return isDone();
       if (this.#send.touched) checkSender(this.#send);
       if (this.#recv.touched) checkReceiver(this.#recv);
@@ -115,7 +114,7 @@ class Simulation {
     for (const [index, path] of network.paths.entries())
       Object.assign(path, healthyPath(), { refusing: index === world.plan.deadPath });
     for (const host of [this.#send, this.#recv]) {
-      Object.assign(host.disk.faults, { full: false, failing: 0, dying: 0 });
+      for (const { faults } of host.disks) Object.assign(faults, { full: false, failing: 0, dying: 0 });
       host.rotateKey(1);
     }
     for (const target of this.#recv.targets) target.recover();
@@ -129,6 +128,10 @@ class Simulation {
         model.violate(`not settled after a replay: ${this.#describe()}`);
         return;
       }
+    }
+    // The targets take everything by now: what they had refused, too.
+    while (model.violation === undefined && this.#recv.requeue({})) {
+      if (!this.#settle()) model.violate(`not settled after requeueing: ${this.#describe()}`);
     }
     this.#advance(HEALTH_MS, () => false);
     if (model.violation === undefined) judgeEnd(this.#send, this.#recv);
@@ -173,6 +176,7 @@ class Simulation {
       held: sender?.ledger.held,
       replaying: sender?.replaying,
       desksIdle: desk?.idle,
+      cursors: this.#recv.books.map(({ name }) => this.#recv.disk.state.values.get(`target.${name}/cursor`)),
       streams,
       journals: [sender?.journal.journalId.toString(16), receiver?.state.journalId?.toString(16)],
       queues: this.#send.paths.map(({ queue }) => queue.bytes),

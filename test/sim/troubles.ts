@@ -1,5 +1,6 @@
 // Lets the troubles of a plan happen, each at its own random times, until all is to be calm.
 import { encodeGapCode, tagJournal } from "../../shared/gap/code.ts";
+import type { DiskFaults } from "./disk.ts";
 import type { Host } from "./host.ts";
 import { TROUBLES, type Trouble } from "./plan.ts";
 import type { Random } from "./random.ts";
@@ -52,29 +53,28 @@ export class Troubles {
 
   #happenTo(host: Host, what: string): void {
     const random = this.#random;
-    const { faults } = host.disk;
+    // Logs may share a disk or have one each.
+    const disks = random.chance(0.5) ? host.disks : [random.pick(host.disks)];
+    const setFault = (fault: Partial<DiskFaults>) => {
+      for (const { faults } of disks) Object.assign(faults, fault);
+    };
     const soon = (work: () => void) => this.#world.schedule.after(random.magnitude(10, 15_000), work);
     if (what === "stop") host.stop(random.magnitude(5, 10_000));
     else if (what === "kill") host.kill("by hand");
     else if (what === "power") host.cutPower();
     else if (what === "disk-lost") host.loseDisk();
-    else if (what === "disk-rot") host.disk.spoilRow();
+    else if (what === "disk-rot") random.pick(host.disks).spoilRow();
+    else if (what === "requeue") this.#recv.requeue(random.chance(0.5) ? {} : { reason: "refused" });
     else if (what === "clock") host.clockOffsetMs = this.#jump(host);
     else if (what === "die-writing") {
-      faults.dying = 0.2;
-      soon(() => {
-        faults.dying = 0;
-      });
+      setFault({ dying: 0.2 });
+      soon(() => setFault({ dying: 0 }));
     } else if (what === "disk-full") {
-      faults.full = true;
-      soon(() => {
-        faults.full = false;
-      });
+      setFault({ full: true });
+      soon(() => setFault({ full: false }));
     } else {
-      faults.failing = random.pick([0.05, 0.5]);
-      soon(() => {
-        faults.failing = 0;
-      });
+      setFault({ failing: random.pick([0.05, 0.5]) });
+      soon(() => setFault({ failing: 0 }));
     }
     if (what === "clock")
       this.#world.trace.note(() => `${host.name} believes it is ${new Date(host.wallMs).toISOString()}`);

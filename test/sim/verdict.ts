@@ -16,6 +16,9 @@ export function judgeEnd(send: SendHost, recv: RecvHost): void {
   const held = send.core.ledger.held;
   if (held > 0) model.violate(`send still holds ${held} messages in the end`);
   for (const book of recv.books) judgeTarget(book, recv);
+  const letters = recv.letters?.count ?? 0;
+  if (letters > countRotten(recv))
+    model.violate(`${letters} dead letters are left, and none is refused any more`);
   const lost = core.counters.total("link/lost");
   let unexplained = lost - core.counters.get("link/lost/gap") - core.counters.get("link/lost/before-start");
   const newest = new Map<string, number>();
@@ -36,8 +39,8 @@ function judgeTarget(book: TargetBook, recv: RecvHost): void {
   const ledger = recv.desk?.ledger(book.name);
   if (ledger === undefined) return;
   if (ledger.held !== 0) model.violate(`${book.name} still holds ${ledger.held} messages in the end`);
-  // What was published, and dropped from the spool before it was acknowledged, is booked as lost.
-  const dropped = ledger.lost.overflow ?? 0;
+  // What was published, and dropped from the spool before it was acknowledged, is booked as lost when the agent dies then.
+  const dropped = (ledger.lost.overflow ?? 0) + (ledger.lost.age ?? 0);
   if (ledger.forwarded > book.count || ledger.forwarded + dropped < book.count)
     model.violate(`${book.name} has got ${book.count} messages, its ledger says ${ledger.forwarded}`);
   let missing = 0;
@@ -52,6 +55,11 @@ function judgeTarget(book: TargetBook, recv: RecvHost): void {
   if (missing > lost) model.violate(`${book.name} misses ${missing} messages, ${lost} are booked as lost`);
   if (expirable > lost - missing + expired)
     model.violate(`${book.name} misses ${expirable} that can expire, ${expired} are booked as expired`);
+}
+
+/** Dead letters that the disk has altered: nobody can send them again. */
+function countRotten({ letters }: RecvHost): number {
+  return letters === undefined ? 0 : letters.count - [...letters.list()].length;
 }
 
 /** Why a message is neither in the spool nor booked; undefined when it is. */

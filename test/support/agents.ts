@@ -156,6 +156,16 @@ export class Agent {
     this.#signal("SIGHUP");
   }
 
+  /** It does nothing while `work` is done: a broker can be started and subscribed to before it notices. */
+  async whilePaused<Result>(work: () => Promise<Result>): Promise<Result> {
+    this.#signal("SIGSTOP");
+    try {
+      return await work();
+    } finally {
+      this.#signal("SIGCONT");
+    }
+  }
+
   /** As a power cut would. */
   async kill(): Promise<void> {
     await this.stop("SIGKILL");
@@ -177,7 +187,7 @@ export class Agent {
 
   // What stands before the program may be its parent (strace), which would be gone without it. Without one, a child is the
   // program's own.
-  #signal(signal: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP"): void {
+  #signal(signal: "SIGTERM" | "SIGINT" | "SIGKILL" | "SIGHUP" | "SIGSTOP" | "SIGCONT"): void {
     if (this.hasEnded) return;
     const [child] = this.isWrapped ? readChildren(this.pid) : [];
     if (child === undefined) this.child.kill(signal);

@@ -2,7 +2,7 @@
 // good and bad. Private keys are written with mode 0600, as the agents demand. Nothing here is fit for use
 // outside a temporary directory: the authority's own key lives in memory only.
 import "reflect-metadata";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
 
@@ -46,6 +46,25 @@ export class CertificateAuthority {
     const caFile = join(directory, `${name}.pem`);
     writeFileSync(caFile, `${certificate.toString("pem")}\n`);
     return new CertificateAuthority(caFile, directory, certificate, keys);
+  }
+
+  /** Writes a list of what is revoked: certificate files of this authority. */
+  async revoke(file: string, certFiles: readonly string[]): Promise<void> {
+    const entries = certFiles.map((certFile) => {
+      const { serialNumber } = new x509.X509Certificate(readFileSync(certFile, "utf8"));
+      // Without a reason the generator writes an empty list of extensions, which TLS libraries refuse.
+      const reason = x509.X509CrlReason.keyCompromise;
+      return { serialNumber, revocationDate: new Date(Date.now() - DAY_MS), reason };
+    });
+    const list = await x509.X509CrlGenerator.create({
+      issuer: this.certificate.subject,
+      thisUpdate: new Date(Date.now() - DAY_MS),
+      nextUpdate: new Date(Date.now() + 30 * DAY_MS),
+      entries,
+      signingKey: this.keys.privateKey,
+      signingAlgorithm: ALGORITHM,
+    });
+    writeFileSync(file, `${x509.PemConverter.encode(list.rawData, "X509 CRL")}\n`);
   }
 
   /** Signs a certificate for NAME and writes NAME.pem and NAME.key. */

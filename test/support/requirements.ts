@@ -5,11 +5,16 @@ import { describe, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Has packages of its own, so that `npm start` need not wait for them. */
+export const SDK_FOLDER = fileURLToPath(new URL("../fakes/sdk", import.meta.url));
 
 const SYSTEM_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/** The full path of a program, or undefined. Looks where Debian keeps system programs, too. */
+/** The full path of a program, or of a file that is named by one, or undefined. Looks where Debian keeps system programs, too. */
 export function findTool(name: string): string | undefined {
+  if (name.startsWith("/")) return existsSync(name) ? name : undefined;
   const folders = [...(process.env.PATH ?? "").split(delimiter), ...SYSTEM_FOLDERS];
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
@@ -23,7 +28,8 @@ export function toolPath(name: string): string {
 
 /**
  * `describe` when all of it is here, else a twin that skips (or fails, see above) with the reason printed.
- * Besides programs it knows "network namespaces" and "mount namespaces": root, and a kernel that lets it make one.
+ * Besides programs it knows "network namespaces" and "mount namespaces": root, and a kernel that lets it make one;
+ * "cloud sdks": the clouds' own client libraries; "port 443": the right to listen there.
  */
 export function requireTools(names: readonly string[]): (title: string, body: () => void) => void {
   const reason = findObstacle(names);
@@ -50,6 +56,11 @@ export function findObstacle(names: readonly string[]): string | undefined {
     } else if (name === "mount namespaces") {
       const run = spawnSync(findTool("unshare") ?? "unshare", ["--mount", "true"], { encoding: "utf8" });
       if (run.status !== 0) return "mount namespaces need root and a kernel that allows them";
+    } else if (name === "cloud sdks") {
+      if (!existsSync(join(SDK_FOLDER, "node_modules/.package-lock.json")))
+        return "the clouds' client libraries are missing (npm test installs them)";
+    } else if (name === "port 443") {
+      if (process.getuid?.() !== 0) return "listening on port 443 needs root";
     } else if (findTool(name) === undefined) {
       return `${name} is missing (npm test says how to install it)`;
     }

@@ -51,7 +51,9 @@ export class Site implements AsyncDisposable {
         path: [{ type: "udp", endpoint: `127.0.0.1:${this.linkPort}`, rate_mbit_per_second: 50 }],
       },
       journal: { directory: "journal" },
-      source: sources.map((source) => ({ type: "subscribe", ...QUICK, ...source })),
+      source: sources.map((source) =>
+        source.type === "listen" ? source : { type: "subscribe", ...QUICK, ...source },
+      ),
       admin: { address: "127.0.0.1:0" },
     };
     return this.workspace.write("send.toml", toToml(mergeToml(usual, over)));

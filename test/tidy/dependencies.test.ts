@@ -11,10 +11,13 @@ import {
 import { listFiles, readJson } from "./files.ts";
 
 const manifest = readJson<Manifest>("package.json");
+/** The clouds' client libraries, which only tests use. */
+const SDKS = "test/fakes/sdk";
 const page = listFiles().find(({ path }) => path === "docs/dependencies.md")?.text ?? "";
 
 test("findLooseVersions() finds nothing: every version is exact", () => {
   expect(findLooseVersions(manifest)).toEqual([]);
+  expect(findLooseVersions(readJson<Manifest>(`${SDKS}/package.json`))).toEqual([]);
 });
 
 test("findLooseVersions() names a range, a tag and an address", () => {
@@ -40,6 +43,7 @@ test("findUnexplained() names a dependency without a row, with an empty one, and
 
 test("findLockFaults() finds nothing: the lock file installs anywhere", () => {
   expect(findLockFaults(readJson<LockFile>("package-lock.json"))).toEqual([]);
+  expect(findLockFaults(readJson<LockFile>(`${SDKS}/package-lock.json`))).toEqual([]);
 });
 
 test("findLockFaults() names an address and a missing package of another platform", () => {

@@ -14,7 +14,7 @@ import {
   makeEncoder,
   makeMessage,
 } from "../unit/shared/framing/samples.ts";
-import { rawBlock, rawContent, rawDatagrams } from "./raw.ts";
+import { fromHex, rawBlock, rawContent, rawDatagrams } from "./raw.ts";
 import type { WireInput } from "./wire.ts";
 
 /** A vector to be: datagrams as bytes. */
@@ -188,6 +188,15 @@ export const ACCEPTED_MORE: Record<string, RawInput> = {
     datagrams: rawContent("00 00 01 61 00 00 | 00 01 01 61 00 00 | 00 02 04 efbbbf61 00 00", 3),
   },
   "a clock before 1970": { datagrams: rawContent("00 00 01 61 03 00 | 00 00 02 00", 2) },
+  "the latest clock": {
+    datagrams: rawContent("00 00 01 61 feffffffffffff0f 00 | 00 00 feffffffffffff0f 00 | 00 00 02 00", 3),
+  },
+  "the earliest clock": {
+    datagrams: rawContent("00 00 01 61 ffffffffffffff0f 00 | 00 00 fdffffffffffff0f 00", 2),
+  },
+  "a zstd frame that tells neither size nor checksum": {
+    datagrams: rawDatagrams(rawBlock(fromHex("28b52ffd 00 58 180000 00 00 01 | 0a0000 61 | 110000 00 00"), { flags: 1 })),
+  },
   "the highest block number and epoch": {
     datagrams: rawDatagrams(rawBlock(content(["x"]).content), { block: 2 ** 53 - 1, epoch: 2n ** 64n - 1n }),
   },

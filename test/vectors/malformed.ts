@@ -20,6 +20,10 @@ function squeezed(bytes: Uint8Array, count = 1): Buffer[] {
   return rawDatagrams(rawBlock(bytes, { flags: 1, count }));
 }
 
+/** A content of one message, not compressed within its frame: one block of 6 bytes. */
+const frame = fromHex(`28b52ffd 20 06 310000 ${FRAME}`);
+const SKIPPABLE = fromHex("502a4d18 01000000 00");
+
 const BLOCKS: Record<string, RawInput> = {
   "an envelope that is cut": { datagrams: rawDatagrams(rawBlock(piece).subarray(0, 24)) },
   "an unknown flag": block({ flags: 2 }),
@@ -43,11 +47,24 @@ const BLOCKS: Record<string, RawInput> = {
   "bytes that are no zstd frame": { datagrams: squeezed(piece) },
   "a zstd frame with a window of 256 MiB": { datagrams: squeezed(fromHex("28b52ffd 00 90 090000 41")) },
   "a decompression bomb": { datagrams: squeezed(zstdCompressSync(Buffer.alloc(20_000_000))) },
+  ...Object.fromEntries(
+    Object.entries({
+      "a zstd frame that is cut": frame.subarray(0, -1),
+      "a zstd frame that is cut within its header": frame.subarray(0, 5),
+      "a zstd frame with a byte behind it": Buffer.concat([frame, Buffer.alloc(1)]),
+      "two zstd frames": Buffer.concat([frame, frame]),
+      "a zstd frame and a skippable one": Buffer.concat([frame, SKIPPABLE]),
+      "a skippable frame before a zstd frame": Buffer.concat([SKIPPABLE, frame]),
+    }).map(([name, bytes]) => [name, { datagrams: squeezed(bytes) }]),
+  ),
   "a content one byte too large once decompressed": {
     datagrams: squeezed(zstdCompressSync(Buffer.alloc(1001))),
     contentBytesMax: 1000,
   },
 };
+
+/** Two messages accepted 2^53 - 2 milliseconds after 1970, the second counted from the first. */
+const LATE = "00 00 01 61 feffffffffffff0f 00 | 00 00 feffffffffffff0f 00";
 
 const CONTENTS: Record<string, RawInput> = {
   "QoS 3": frames("03 00 01 61 00 00"),
@@ -70,6 +87,8 @@ const CONTENTS: Record<string, RawInput> = {
   "a varint that is not in its shortest form": frames("00 8000 01 61 00 00"),
   "a varint of nine bytes": frames("00 00 01 61 00 808080808080808001"),
   "a varint above 2^53 - 1": frames("00 00 01 61 00 8080808080808010"),
+  "an accepted time of 2^53": frames(`${LATE} | 00 00 04 00`, 3),
+  "an accepted time of -2^53": frames("00 00 01 61 ffffffffffffff0f 00 | 00 00 ffffffffffffff0f 00", 2),
   "properties of no bytes": frames("08 00 01 61 00 00 00"),
   "properties beyond the content": frames("08 00 01 61 00 7f 01 01 00"),
   "an unknown property": frames("08 00 01 61 00 02 0b 01 00"),

@@ -20,8 +20,10 @@ type Open = {
   readonly symbolBytes: number;
   /** The k source symbols in their places; undefined while there is none, and for a block of one symbol. */
   source: Buffer | undefined;
-  /** Views of the source symbols that are here, then the repair symbols. */
-  readonly symbols: (Uint8Array | undefined)[];
+  /** 1 for each symbol that is here. */
+  readonly here: Uint8Array;
+  /** The repair symbols that are here, by their number in the block; and the source symbol of a block of one. */
+  readonly apart: Map<number, Uint8Array>;
   /** When its newest symbol came. */
   touchedMs: number;
   count: number;
@@ -75,7 +77,8 @@ export class Assembly {
     if (useless !== undefined) return useless;
     const open = this.#open.get(header.block) ?? this.#start(header, symbol.length, nowMs);
     if (!matches(open, header, symbol.length)) return "symbol-mismatch";
-    if (open.symbols[header.symbol] !== undefined) return "surplus";
+    if (open.here[header.symbol] === 1) return "surplus";
+    open.here[header.symbol] = 1;
     this.#place(open, header.symbol, symbol);
     open.count++;
     this.#touch(open, nowMs);
@@ -86,7 +89,7 @@ export class Assembly {
     this.#close(open);
     if (open.number > this.#highest) this.#highest = open.number;
     if (!this.#restore(open)) return "symbol-mismatch";
-    const bytes = open.source ?? open.symbols[0];
+    const bytes = open.source ?? open.apart.get(0);
     return bytes === undefined ? "symbol-mismatch" : { stream: open.stream, bytes };
   }
 
@@ -100,8 +103,7 @@ export class Assembly {
         bytes = open.source.length;
       } else bytes = 0;
       open.source.set(symbol, index * symbolBytes);
-      open.symbols[index] = open.source.subarray(index * symbolBytes, (index + 1) * symbolBytes);
-    } else open.symbols[index] = symbol;
+    } else open.apart.set(index, symbol);
     this.#book(open, bytes + SYMBOL_OVERHEAD_BYTES);
   }
 
@@ -121,17 +123,26 @@ export class Assembly {
 
   /** Computes the source symbols that are missing from the repair symbols that are here. */
   #restore(open: Open): boolean {
-    const { sourceSymbols, repairSymbols, symbolBytes, symbols } = open;
+    const { sourceSymbols, repairSymbols, symbolBytes, here, apart } = open;
+    const firstMissing = here.indexOf(0);
+    if (firstMissing === -1 || firstMissing >= sourceSymbols) return true;
+    const symbols: (Uint8Array | undefined)[] = new Array(sourceSymbols + repairSymbols);
+    for (const [index, symbol] of apart) symbols[index] = symbol;
     const missing: number[] = [];
-    for (let symbol = 0; symbol < sourceSymbols; symbol++)
-      if (symbols[symbol] === undefined) missing.push(symbol);
-    if (missing.length === 0) return true;
-    symbols.length = sourceSymbols + repairSymbols;
+    for (let index = firstMissing; index < sourceSymbols; index++) if (here[index] === 0) missing.push(index);
+    if (sourceSymbols > 1) {
+      open.source ??= Buffer.allocUnsafe(sourceSymbols * symbolBytes);
+      for (let index = 0; index < sourceSymbols; index++)
+        if (here[index] === 1)
+          symbols[index] = open.source.subarray(index * symbolBytes, (index + 1) * symbolBytes);
+    }
     if (this.#codec.restore(sourceSymbols, repairSymbols, symbolBytes, symbols) !== "ok") return false;
     this.#onRestored(missing.length);
-    if (sourceSymbols === 1) return true;
-    open.source ??= Buffer.allocUnsafe(sourceSymbols * symbolBytes);
-    for (const symbol of missing) open.source.set(symbols[symbol] as Uint8Array, symbol * symbolBytes);
+    for (const index of missing) {
+      const symbol = symbols[index] as Uint8Array;
+      if (open.source === undefined) apart.set(index, symbol);
+      else open.source.set(symbol, index * symbolBytes);
+    }
     return true;
   }
 
@@ -143,7 +154,8 @@ export class Assembly {
       repairSymbols: header.repairSymbols,
       symbolBytes,
       source: undefined,
-      symbols: [],
+      here: new Uint8Array(header.sourceSymbols + header.repairSymbols),
+      apart: new Map(),
       touchedMs: nowMs,
       count: 0,
       bytes: 0,

@@ -198,7 +198,7 @@ function warnOfBuffer(log: Logger, path: UdpRecvPath, receiveBufferBytes: number
   // The kernel reports twice what it grants: half is for its own bookkeeping [socket(7), SO_RCVBUF].
   if (receiveBufferBytes >= wanted * 2) return;
   log.warn(
-    { path: path.name, receiveBufferBytes, wanted },
+    { path: path.name, receiveBufferBytes: receiveBufferBytes / 2, wanted },
     `the kernel granted a smaller receive buffer than asked for, bursts may be lost: sysctl -w net.core.rmem_max=${wanted}`,
   );
 }

@@ -6,6 +6,7 @@ import { isIPv4 } from "node:net";
 import { formatEndpoint } from "../../../shared/config/endpoint.ts";
 import { bindToInterface, joinGroup, setReceiveBufferBytes } from "../../../shared/native/socket-options.ts";
 import type { UdpRecvPath } from "../path-config.ts";
+import { DatagramReader } from "./datagram-reader.ts";
 import type { PathInput } from "./path-input.ts";
 
 export type UdpWishes = Pick<UdpRecvPath, "address" | "interface" | "receiveBufferBytes">;
@@ -42,10 +43,12 @@ export async function openUdpReceiver(
     if (why !== undefined) throw fail(`cannot join the multicast group ${wishes.address.host}: ${why}`);
   }
   const bound = socket.address;
+  const reader = await DatagramReader.open(fd, { datagram: onDatagram, failed: onError });
+  if (reader !== undefined) socket.close();
   return {
     address: formatEndpoint({ host: restoreScope(bound.address, scope), port: bound.port }),
     receiveBufferBytes: granted ?? 0,
-    close: () => socket.close(),
+    close: () => (reader ?? socket).close(),
   };
 }
 

@@ -1,15 +1,9 @@
-// What a target of type "mqtt" does to a message before it publishes it: filter, expire, rename, lower the QoS.
+// What every target does to a message before it publishes it: filter, expire, rename, lower the QoS.
 // Pure; refuses what the broker has said it would refuse, so that one message cannot end the connection.
 import type { Message, MessageProperties, Qos } from "../../../shared/message.ts";
-import { checkTopicName, matchTopic } from "../../../shared/mqtt/topic.ts";
-import type { Judgement } from "./runner.ts";
-
-export type TargetRules = {
-  readonly topics: readonly string[];
-  readonly topicPrefix: string;
-  readonly qosMax: Qos;
-  readonly retain: "forward" | "strip";
-};
+import { countPacketBytes, measurePublish } from "../../../shared/mqtt/publish-encode.ts";
+import type { Judgement } from "./outcome.ts";
+import type { TopicRules } from "./topic-rules.ts";
 
 /** What the broker has announced when it accepted the session [MQTT5 3.2.2.3]. */
 export type BrokerLimits = {
@@ -18,31 +12,29 @@ export type BrokerLimits = {
   readonly packetBytesMax: number | undefined;
 };
 
-/** Fixed header, packet id, lengths and property identifiers of a PUBLISH, generously. */
-const PACKET_HEADER_BYTES = 32;
-
 export function judgeMessage(
   message: Message,
   ageMs: number,
-  rules: TargetRules,
+  rules: TopicRules,
   limits: BrokerLimits,
 ): Judgement {
-  if (!rules.topics.some((filter) => matchTopic(filter, message.topic)))
-    return { outcome: "filtered/topics" };
+  const route = rules.route(message.topic);
+  if ("outcome" in route) return route;
   const properties = ageProperties(message.properties, ageMs);
   if (properties === "expired") return { outcome: "lost/expired" };
-  const topic = rules.topicPrefix + message.topic;
-  if (rules.topicPrefix !== "" && checkTopicName(topic) !== undefined)
-    return { outcome: "lost/invalid-topic" };
   const publish: Message = {
     ...message,
-    topic,
-    qos: Math.min(message.qos, rules.qosMax, limits.qosMax) as Qos,
-    retain: message.retain && rules.retain === "forward" && limits.retainAvailable,
+    topic: route.topic,
+    qos: Math.min(message.qos, route.qosMax, limits.qosMax) as Qos,
+    retain: message.retain && route.keepsRetain && limits.retainAvailable,
     properties,
   };
-  if (limits.packetBytesMax !== undefined && countPacketBytes(publish) > limits.packetBytesMax) {
-    return { outcome: "lost/oversize" };
+  // A broker only says what it takes in MQTT 5.
+  const sizes = limits.packetBytesMax === undefined ? undefined : measurePublish(5, publish);
+  const packetBytes = sizes === undefined ? 0 : countPacketBytes(sizes, publish.qos);
+  if (limits.packetBytesMax !== undefined && packetBytes > limits.packetBytesMax) {
+    const detail = `${packetBytes} bytes, and the broker takes ${limits.packetBytesMax}`;
+    return { outcome: "lost/oversize", detail };
   }
   return { publish };
 }
@@ -56,13 +48,4 @@ function ageProperties(
   if (properties === undefined || lifetime === undefined) return properties;
   const left = lifetime - Math.floor(ageMs / 1000);
   return left <= 0 ? "expired" : { ...properties, messageExpirySeconds: left };
-}
-
-function countPacketBytes({ topic, payload, properties }: Message): number {
-  let bytes = PACKET_HEADER_BYTES + Buffer.byteLength(topic) + payload.length;
-  if (properties?.contentType !== undefined) bytes += Buffer.byteLength(properties.contentType);
-  for (const [name, value] of properties?.userProperties ?? []) {
-    bytes += 5 + Buffer.byteLength(name) + Buffer.byteLength(value);
-  }
-  return bytes;
 }

@@ -1,21 +1,23 @@
 // What every type of target gives the agent beyond publishing. One file per `type` implements it.
 import type { TargetLink } from "./runner.ts";
 
-/** `connecting` until the first connection; `down` when there is none and the reason is known. */
-export type TargetState = "connecting" | "connected" | "down";
+export type TargetState = TargetLink["state"];
 
 export type Target = TargetLink & {
   readonly name: string;
   readonly type: string;
   /** Where it goes, without secrets, e.g. "mqtts://broker.hq.example:8883". */
   readonly address: string;
-  readonly state: TargetState;
   /** What is wrong, in a sentence, while it is not connected. */
   readonly problem: string | undefined;
-  /** Times it has connected. */
-  readonly connections: number;
+  /** When our certificate ends, milliseconds since 1970; undefined without one. */
+  readonly certificateEndMs?: number | undefined;
+  /** What it has told its broker of the link; undefined when the profile wants no status. */
+  readonly status?: { readonly published: number; readonly lost: number } | undefined;
   /** Called when it may take messages again: connected, or room in its window. */
   onReady: () => void;
+  /** To be called every few milliseconds, with a clock that only runs forward. */
+  tick?(steadyMs: number): void;
   /** Disconnects, within `graceMs`. */
   close(graceMs: number): Promise<void>;
 };

@@ -3,11 +3,38 @@
 /** `connecting` until it has subscribed for the first time; `down` when it had to give up a connection. */
 export type SourceState = "connecting" | "connected" | "down";
 
+/** What a source that clients connect to says of them. */
+export type ListenFigures = {
+  readonly listeners: readonly {
+    readonly address: string;
+    readonly transport: string;
+    readonly connections: number;
+  }[];
+  /** Clients that were let in and are connected. */
+  readonly clients: number;
+  readonly sessions: number;
+  readonly sessionsEvicted: number;
+  /** Addresses that are shut out for now. */
+  readonly banned: number;
+  /** Connections refused or ended by the server, by reason. */
+  readonly refused: Record<string, number>;
+  /** The first hundred of the clients. */
+  readonly clientList: readonly {
+    readonly clientId: string;
+    readonly user: string | null;
+    readonly address: string;
+    readonly version: string;
+    readonly messages: number;
+  }[];
+};
+
 export type Source = {
   readonly name: string;
   readonly state: SourceState;
   /** What is wrong, in a sentence, while it is not connected. */
   readonly problem: string | undefined;
+  /** Of a source that clients connect to. */
+  readonly listen?: ListenFigures;
   /** Takes no more messages; what was taken may still be acknowledged. */
   pause(): void;
   /** Disconnects, acknowledgements first. */

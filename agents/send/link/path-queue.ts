@@ -15,12 +15,14 @@ export type PathQueueOptions = {
   /** Bytes that may wait before no further block is taken. */
   readonly roomBytes: number;
   readonly interleaveBlocks: number;
+  /** True when `write` is done with a datagram once it has taken it: its memory may be used again. */
+  readonly copies?: boolean;
   readonly write: (datagrams: readonly Buffer[]) => WriteResult;
   readonly onError: (error: string | undefined) => void;
 };
 
 /** Datagrams handed to the kernel in one call at most. */
-const BURST_DATAGRAMS = 32;
+const BURST_DATAGRAMS = 64;
 /** Pause after the kernel refused to take a datagram. */
 const RETRY_MS = 50;
 /** First pause when there was no room for all of it; each further one is twice as long, up to RETRY_MS. */
@@ -48,6 +50,11 @@ export class PathQueue {
   /** Bytes of blocks that wait. */
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /** False when what was written may still be looked at. */
+  get copies(): boolean {
+    return this.#options.copies ?? false;
   }
 
   get empty(): boolean {
@@ -118,9 +125,14 @@ export class PathQueue {
   #next(): Batch | undefined {
     if (this.#heartbeat !== undefined && this.#heartbeat.at < this.#heartbeat.datagrams.length)
       return this.#heartbeat;
+    const { interleaveBlocks } = this.#options;
+    if (interleaveBlocks === 1) {
+      for (const batch of this.#blocks) if (batch.at < batch.datagrams.length) return batch;
+      return undefined;
+    }
     const window: Batch[] = [];
     for (const batch of this.#blocks) {
-      if (batch.at < batch.datagrams.length && window.push(batch) === this.#options.interleaveBlocks) break;
+      if (batch.at < batch.datagrams.length && window.push(batch) === interleaveBlocks) break;
     }
     return window[this.#turn % window.length];
   }

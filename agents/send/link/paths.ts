@@ -137,7 +137,7 @@ async function openPath(link: LinkConfig, config: SendPath, rim: PathRim): Promi
     Math.max(2 * link.datagramBytes, countBytes(config.rateMbitPerSecond, ROOM_MS)),
   );
   const { interleaveBlocks } = link;
-  const options = { pacer, overheadBytes, roomBytes, interleaveBlocks };
+  const options = { pacer, overheadBytes, roomBytes, interleaveBlocks, copies: config.type === "udp" };
   const endpoint = showSendPath(config);
   const path = new Path(config.name, endpoint, config.bestEffort, options, log, rim.steady);
   hold.path = path;

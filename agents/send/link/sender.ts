@@ -31,7 +31,7 @@ type Flight = { readonly row: JournalRow; readonly losses: RowLosses | undefined
 type Sending = {
   readonly datagrams: readonly Buffer[];
   readonly queues: Set<PathQueue>;
-  readonly onSent: () => void;
+  readonly onSent: (queue: PathQueue) => void;
 };
 type Piece = { readonly encode: () => Buffer[]; readonly flight: Flight | undefined };
 
@@ -89,18 +89,24 @@ export class LinkSender {
 
   #enqueue({ encode, flight }: Piece, nowMs: number): void {
     const datagrams = encode();
-    const onSent = () => {
-      if (!this.#sendings.delete(sending) || flight === undefined) return;
+    const waitsOn = new Set<PathQueue>();
+    let keeps = false;
+    const onSent = (queue: PathQueue) => {
+      waitsOn.delete(queue);
+      keeps ||= !queue.copies;
+      const isFirst = this.#sendings.delete(sending);
+      if (waitsOn.size === 0 && !keeps) this.#options.encoder.recycle(datagrams);
+      if (!isFirst || flight === undefined) return;
       flight.left--;
       this.#settle(flight.row.stream);
     };
-    const sending: Sending = { datagrams, queues: new Set(), onSent };
+    const sending: Sending = { datagrams, queues: waitsOn, onSent };
     this.#sendings.add(sending);
     for (const { queue } of this.#options.queues) {
       if (!queue.hasRoom) queue.counters.droppedBlocks++;
       else {
-        queue.addBlock(datagrams, nowMs, onSent);
-        sending.queues.add(queue);
+        waitsOn.add(queue);
+        queue.addBlock(datagrams, nowMs, () => onSent(queue));
       }
     }
   }
@@ -113,8 +119,8 @@ export class LinkSender {
       if ([...waitsOn].some((queue) => !queue.isStalled(nowMs))) continue;
       for (const { queue } of queues) {
         if (waitsOn.has(queue) || queue.isStalled(nowMs) || !queue.hasRoom) continue;
-        queue.addBlock(datagrams, nowMs, onSent);
         waitsOn.add(queue);
+        queue.addBlock(datagrams, nowMs, () => onSent(queue));
       }
     }
   }

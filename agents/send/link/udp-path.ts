@@ -5,9 +5,10 @@ import { lookup } from "node:dns/promises";
 import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { formatEndpoint } from "../../../shared/config/endpoint.ts";
-import { bindToInterface, dropAllInput } from "../../../shared/native/socket-options.ts";
+import { bindToInterface, dropAllInput, setSegmentBytes } from "../../../shared/native/socket-options.ts";
 import type { UdpSendPath } from "../path-config.ts";
 import { isBroadcast, isMulticast } from "./address-kind.ts";
+import { DatagramBursts } from "./datagram-bursts.ts";
 import type { PathWriter } from "./path-writer.ts";
 
 /** Bytes around a datagram on Ethernet: preamble 8, header 14, checksum 4, gap 12, then IP and UDP. */
@@ -17,7 +18,7 @@ export function wireOverheadBytes(family: 4 | 6): number {
 
 export type UdpTarget = Pick<
   UdpSendPath,
-  "name" | "endpoint" | "interface" | "localAddress" | "multicastTtl" | "multicastLoop"
+  "name" | "endpoint" | "interface" | "localAddress" | "multicastTtl" | "multicastLoop" | "rateMbitPerSecond"
 >;
 
 export type UdpSender = PathWriter & {
@@ -58,10 +59,8 @@ export async function openUdpSender(path: UdpTarget, onDrain: () => void): Promi
     overheadBytes: wireOverheadBytes(family === 6 ? 6 : 4),
     deaf: socket.deaf,
     write: (datagrams) => {
-      const packets: (Buffer | number | string)[] = [];
-      for (const datagram of datagrams) packets.push(datagram, path.endpoint.port, address);
       try {
-        return { written: socket.sendMany(packets) };
+        return { written: socket.send(datagrams, path.endpoint.port, address) };
       } catch (error) {
         if (GONE.has((error as NodeJS.ErrnoException).code ?? "")) reopen();
         return { written: 0, error: error instanceof Error ? error.message : String(error) };
@@ -72,6 +71,18 @@ export async function openUdpSender(path: UdpTarget, onDrain: () => void): Promi
       socket.close();
     },
   };
+}
+
+/**
+ * From this speed on the kernel cuts datagrams out of a block, because calling it for each would cost more than all else. On the
+ * wire it is the same; but until it is cut a block is lost as a whole, on a virtual network or in a full queue, say.
+ */
+const CUT_FROM_MBIT_PER_SECOND = 1000;
+
+function cutter(fd: number, path: UdpTarget): ((bytes: number) => boolean) | undefined {
+  return path.rateMbitPerSecond < CUT_FROM_MBIT_PER_SECOND
+    ? undefined
+    : (bytes) => setSegmentBytes(fd, bytes);
 }
 
 async function openSocket(path: UdpTarget, address: string, onDrain: () => void) {
@@ -95,9 +106,10 @@ async function openSocket(path: UdpTarget, address: string, onDrain: () => void)
     socket.setMulticastTTL(path.multicastTtl);
     socket.setMulticastLoopback(path.multicastLoop);
   }
+  const bursts = new DatagramBursts((packets) => socket.sendMany(packets as never), cutter(fd, path));
   return {
     deaf,
-    sendMany: (packets: readonly (Buffer | number | string)[]) => socket.sendMany(packets as never),
+    send: (datagrams: readonly Buffer[], port: number, host: string) => bursts.send(datagrams, port, host),
     close: () => socket.close(),
   };
 }

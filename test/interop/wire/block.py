@@ -80,8 +80,26 @@ def read_envelope(block):
     return Envelope(bool(flags & 1), first, count, part, parts, content_bytes, piece)
 
 
+def _frame_bytes(content):
+    """Bytes of the zstd frame that begins here [RFC 8878, 3.1.1]; IndexError when it is cut."""
+    descriptor = content[4]
+    single, size_flag = descriptor >> 5 & 1, descriptor >> 6
+    at = 5 + [0, 1, 2, 4][descriptor & 3] + [single, 2, 4, 8][size_flag] + (not single)
+    last = False
+    while not last:
+        header = content[at] | content[at + 1] << 8 | content[at + 2] << 16
+        last, kind = header & 1, header >> 1 & 3
+        at += 3 + (1 if kind == 1 else header >> 3)
+    return at + 4 * (descriptor >> 2 & 1)
+
+
 def decompress(content, bytes_max):
-    """By the zstd program. It is stopped at bytes_max: a bomb is malformed, not large."""
+    """By the zstd program. It is stopped at bytes_max: a bomb is malformed, not large. The program takes several frames; the page has one."""
+    try:
+        if content[:4] != b"\x28\xb5\x2f\xfd" or _frame_bytes(content) != len(content):
+            raise Malformed("one whole zstd frame")
+    except IndexError:
+        raise Malformed("a zstd frame that is cut") from None
     program = subprocess.Popen(
         [shutil.which("zstd") or "zstd", "-dcq"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )

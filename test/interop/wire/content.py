@@ -104,6 +104,8 @@ def read_content(content, count):
         elif index > len(topics):
             raise Malformed("topic index")
         accepted += reader.zigzag()
+        if abs(accepted) > NUMBER_MAX:
+            raise Malformed("accepted beyond 2^53 - 1")
         frame = {"topic": topics[index], "qos": head & 3, "retain": bool(head & 4), "acceptedMs": accepted}
         if head & 8:
             data = reader.take(reader.varint())

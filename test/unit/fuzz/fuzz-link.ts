@@ -102,7 +102,7 @@ export class FuzzLink {
         this.#readId = entry.id;
       }
     }
-    this.#spool.release(this.#readId);
+    this.#spool.release([[0, this.#readId]]);
   }
 
   /** Messages of a true sender that have come, each as it was, in order and once. */

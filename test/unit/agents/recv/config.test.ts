@@ -66,6 +66,7 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
   });
   expect(rest).toEqual({
     spool: { directory: workspace.path("spool"), bytesMax: 1_073_741_824, ageHoursMax: 0, durability: "os" },
+    deadLetters: { directory: workspace.path("spool"), bytesMax: 67_108_864 },
     limits: { messageBytesMax: 1_048_576 },
     admin: undefined,
     log: { level: "info", file: undefined },
@@ -82,18 +83,33 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
       mqttVersion: "5",
       username: undefined,
       password: undefined,
+      proxy: undefined,
       keepaliveSeconds: 30,
       connectTimeoutSeconds: 10,
       reconnectMinMs: 500,
       reconnectMaxMs: 30_000,
       tls: undefined,
-      topicPrefix: "",
-      qosMax: 2,
-      retain: "forward",
+      topics: { topics: ["#"], rules: [], topicPrefix: "", qosMax: 2, retain: "forward" },
       inflightMax: 100,
-      topics: ["#"],
+      inflightBytesMax: undefined,
+      rate: undefined,
+      connectionsMax: 1,
+      plan: { backlog: "oldest-first", drainPerSecond: 0, retentionHours: 0, overflow: "drop-oldest" },
+      status: undefined,
+      probe: undefined,
     },
   ]);
+});
+
+test("loadRecvConfig() reads plan and status of a profile, and where dead letters are", () => {
+  const plan = 'backlog = "newest-first"\ndrain_per_second = 50\nretention_hours = 24\n';
+  workspace.write("targets.d/hq.toml", `${PROFILE}${plan}[status]\ntopic = "tidegate/status"\nqos = 0\n`);
+  const { deadLetters, profiles } = config(`${GOOD}[dead_letters]\ndirectory = "letters"\n`);
+  expect(deadLetters.directory).toBe(workspace.path("letters"));
+  expect(profiles[0]).toMatchObject({
+    plan: { backlog: "newest-first", drainPerSecond: 50, retentionHours: 24, overflow: "drop-oldest" },
+    status: { topic: "tidegate/status", intervalSeconds: 60, retain: true, qos: 0, will: true },
+  });
 });
 
 test("loadRecvConfig() reads the profiles in the order of their files and leaves other files out", () => {
@@ -112,15 +128,16 @@ test("loadRecvConfig() takes the files that a profile names from beside the prof
   );
   const [profile] = config(GOOD).profiles;
   expect(profile?.password?.reveal()).toBe("hunter2");
-  expect(profile).toMatchObject({ topicPrefix: "a/b/", qosMax: 0 });
+  expect(profile).toMatchObject({ topics: { topicPrefix: "a/b/", qosMax: 0 } });
 });
 
 const URL_ALLOWED =
   "must be mqtt, mqtts, ws or wss://HOST[:PORT], with the user in username and password_file";
+const TYPES = '"mqtt", "hivemq-cloud", "emqx-cloud", "aws-iot", "azure-iot-hub" or "azure-event-grid"';
 const PROFILE_FAULTS: [from: string, to: string, line: string][] = [
-  ['type = "mqtt"', 'type = "mqqt"', 'hq.toml:1:1: type: is "mqqt"; must be "mqtt" (did you mean "mqtt"?)'],
-  ['type = "mqtt"', 'type = "kafka"', 'hq.toml:1:1: type: is "kafka"; must be "mqtt"'],
-  ['type = "mqtt"\n', "", 'hq.toml:1:1: type: is missing; must be "mqtt"'],
+  ['type = "mqtt"', 'type = "mqqt"', `hq.toml:1:1: type: is "mqqt"; must be ${TYPES} (did you mean "mqtt"?)`],
+  ['type = "mqtt"', 'type = "kafka"', `hq.toml:1:1: type: is "kafka"; must be ${TYPES}`],
+  ['type = "mqtt"\n', "", `hq.toml:1:1: type: is missing; must be ${TYPES}`],
   [
     'client_id = "plant-7"\n',
     "",
@@ -158,7 +175,17 @@ const PROFILE_FAULTS: [from: string, to: string, line: string][] = [
   [
     '"plant-7"',
     '"x"\nqueue_messages_max = 5',
-    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of name, type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, client_id, topic_prefix, qos_max, retain, inflight_max, topics",
+    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, proxy, client_id, connections, name, topics, topic_prefix, qos_max, retain, rule, inflight_max, messages_per_second, bytes_per_second, backlog, drain_per_second, retention_hours, overflow, status, probe",
+  ],
+  [
+    '"plant-7"',
+    '"x"\nbacklog = "newest-first"\noverflow = "drop-newest"',
+    'hq.toml:5:1: overflow: is "drop-newest" beside backlog "newest-first"; must be "drop-oldest" there',
+  ],
+  [
+    '"plant-7"',
+    '"x"\n[status]\ntopic = "a/#"',
+    'hq.toml:5:1: status.topic: "a/#" has the wildcard "#", which only a topic filter may have; must be a topic without wildcards, such as "tidegate/plant-7/status"',
   ],
   [
     '"plant-7"',
@@ -291,5 +318,5 @@ test("loadRecvConfig() looks into no table of a type it doesn't know", () => {
     "targets.d/hq.toml",
     'type = "kafka"\nurl = 5\ntopics = 7\npassword_file = "none"\n[tls]\nca_file = 1\n',
   );
-  expect(faults(GOOD)).toEqual(['targets.d/hq.toml:1:1: type: is "kafka"; must be "mqtt"']);
+  expect(faults(GOOD)).toEqual([`targets.d/hq.toml:1:1: type: is "kafka"; must be ${TYPES}`]);
 });

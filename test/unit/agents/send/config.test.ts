@@ -104,6 +104,7 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
         mqttVersion: "5",
         username: undefined,
         password: undefined,
+        proxy: undefined,
         keepaliveSeconds: 30,
         connectTimeoutSeconds: 10,
         reconnectMinMs: 500,
@@ -152,7 +153,7 @@ file = "logs/send.log"
 `,
     { PASSWORD: "swordfish" },
   );
-  const [first, second] = loaded.sources;
+  const [first, second] = loaded.sources.filter((source) => source.type === "subscribe");
   expect(first?.topics).toEqual([
     { filter: "a/#", qos: 0 },
     { filter: "b", qos: 2 },

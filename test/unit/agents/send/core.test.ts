@@ -116,6 +116,29 @@ function receive(): string[] {
   return out;
 }
 
+/** A core with a path that keeps what it was given and one that copies it, as a stream and a UDP socket do. */
+function makePair(kept: Buffer[], copied: Buffer[]) {
+  const open = openBlockLog(workspace.path("pair"), "journal.db", "os");
+  const paths = [kept, copied].map((out, index) => ({
+    name: `path-${index + 1}`,
+    bestEffort: false,
+    queue: new PathQueue({
+      pacer: new Pacer(10_000, 1400, 0),
+      overheadBytes: 0,
+      roomBytes: 100_000,
+      interleaveBlocks: 1,
+      copies: index === 1,
+      write: (datagrams) => {
+        out.push(...datagrams.map((datagram) => (index === 1 ? Buffer.from(datagram) : datagram)));
+        return { written: datagrams.length };
+      },
+      onError: () => {},
+    }),
+  }));
+  const output = { waiting: () => {}, lost: () => {}, blocked: () => {}, skipped: () => {} };
+  return { paths, core: new SendCore(OPTIONS, open, paths, moment(0), () => 1n, output) };
+}
+
 const adds = ({ accepted, forwarded, held, filtered, lost }: SendCore["ledger"]) => {
   const sum = (record: Record<string, number>) => Object.values(record).reduce((total, n) => total + n, 0);
   return accepted === forwarded + held + sum(filtered) + sum(lost);
@@ -313,5 +336,35 @@ describe("SendCore", () => {
     }
     expect(settled).toBe(5);
     expect(adds(core.ledger)).toBe(true);
+  });
+});
+
+describe("SendCore with two paths", () => {
+  test("makes blocks in memory of which a path that keeps its datagrams sees nothing", () => {
+    const kept: Buffer[] = [];
+    const copied: Buffer[] = [];
+    const { core, paths } = makePair(kept, copied);
+    let clock = 0;
+    for (let round = 0; round < 40; round++) {
+      core.accept("line", message(`plant/${round}`, "x".repeat(40_000)), () => {});
+      core.flush(clock);
+      // Now the one path is ahead, now the other.
+      for (const step of [0, 1, 1, 0]) {
+        core.fill(moment(clock));
+        clock += 5;
+        paths[(step + round) % 2]?.queue.pump(clock);
+      }
+    }
+    while (!(core.idle && paths.every(({ queue }) => queue.empty))) {
+      core.fill(moment(clock));
+      clock += 5;
+      for (const { queue } of paths) queue.pump(clock);
+    }
+    expect(kept.length).toBe(copied.length);
+    expect(Buffer.concat(kept).equals(Buffer.concat(copied))).toBe(true);
+    wire = kept;
+    expect(receive().map((text) => text.split("=")[0])).toEqual(
+      Array.from({ length: 40 }, (_, round) => `plant/${round}`),
+    );
   });
 });

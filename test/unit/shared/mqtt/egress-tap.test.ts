@@ -7,6 +7,7 @@ import {
   type EgressSession,
   type EgressTap,
 } from "../../../../shared/mqtt/egress-tap.ts";
+import { waitFor } from "../../../support/wait.ts";
 import { FakeSocket, seededRandom } from "./fake-socket.ts";
 
 type Version = 4 | 5;
@@ -36,10 +37,12 @@ class Lab {
   constructor(
     readonly version: Version,
     inflightMax = 100,
+    quietMs = 1000,
   ) {
     this.tap = createEgressTap({
       version,
       inflightMax,
+      quietMs,
       clock: () => this.nowMs,
       onRoom: () => this.roomCalls++,
       onProtocolError: (reason) => this.problems.push(reason),
@@ -303,7 +306,7 @@ test("EgressTap sends nothing before open(), and then in order", async () => {
 test.each([4, 5] as const)(
   "EgressTap sends what was unsettled again after a reconnect, in each state, MQTT %p",
   async (version) => {
-    const lab = new Lab(version, 5);
+    const lab = new Lab(version, 5, 0);
     lab.publish("q1-acked", 1); // #1
     lab.publish("q2-sent", 2); // #2
     lab.publish("q2-released", 2); // #3
@@ -573,4 +576,48 @@ test("EgressTap answers MQTT.js's ping when the broker shows life otherwise", as
   lab.feed(hex("d000"));
   await settle();
   expect(lab.passed).toBe("d000d000d000");
+});
+
+test("EgressTap settles as poison the message that ends each connection, in its turn, and sends the rest", async () => {
+  const lab = new Lab(5, 100, 100);
+  lab.publish("good", 1);
+  lab.publish("bad", 2);
+  lab.publish("loose", 0);
+  lab.publish("late", 1);
+  await lab.sent();
+  lab.answer("puback", 1);
+  for (let round = 1; round <= 5; round++) {
+    await lab.reconnect();
+    const isTest = round >= 2 && round <= 4;
+    if (isTest) {
+      // Quiet first, then the suspect alone.
+      expect(await lab.sent()).toEqual([]);
+      expect(lab.tap.room).toBe(0);
+      await waitFor("the test", 2000, () => lab.socket.sent.length > 0);
+      expect((await lab.sent()).map((line) => line.split(" ")[0])).toEqual(["bad"]);
+    } else if (round === 1) expect((await lab.sent())[0]).toContain("bad q2");
+  }
+  expect(lab.settled).toEqual(["loose", "good", "bad poison"]);
+  expect((await lab.sent()).map((line) => line.split(" ")[0])).toEqual(["late"]);
+  expect(lab.tap.room).toBeGreaterThan(0);
+  expect(lab.problems).toEqual([]);
+});
+
+test("EgressTap goes on with all when the suspect is acknowledged, or the connection outlives the test", async () => {
+  for (const isAnswered of [true, false]) {
+    const lab = new Lab(4, 100, 100);
+    lab.publish("a", 1);
+    lab.publish("b", 1);
+    await lab.sent();
+    await lab.reconnect();
+    await lab.sent();
+    await lab.reconnect();
+    await waitFor("the test", 2000, () => lab.socket.sent.length > 0);
+    const [first] = await lab.sent();
+    expect(first).toStartWith("a q1");
+    if (isAnswered) lab.answer("puback", Number(first?.match(/#(\d+)/)?.[1]));
+    await waitFor("the rest", 2000, () => lab.socket.sent.length > 0);
+    expect((await lab.sent())[0]).toStartWith("b q1");
+    expect(lab.settled).toEqual(isAnswered ? ["a"] : []);
+  }
 });

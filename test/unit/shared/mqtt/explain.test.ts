@@ -11,6 +11,7 @@ const CONTEXT: FaultContext = {
   hasClientCertificate: false,
   hasOwnAuthority: true,
   connectTimeoutSeconds: 10,
+  proxy: undefined,
 };
 
 // The codes are those that a compiled binary got from real brokers (test/integration/mqtt-connection.test.ts).

@@ -1,7 +1,7 @@
 // Opening a log: whose it is, which format it has, what stands in the way; and the space that it takes.
 import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { openBlockLog, openBlockLogReadOnly } from "../../../../shared/store/open.ts";
@@ -187,5 +187,30 @@ describe("BlockLog", () => {
     }
     log.close();
     expect(statSync(file).size).toBeLessThan(full / 2);
+  });
+});
+
+describe("openBlockLogReadOnly()", () => {
+  test("leaves nothing beside a log that nobody writes to, whatever its name has in it", () => {
+    const directory = `${freshDirectory()} #1 ?x=%41`;
+    const log = openBlockLog(directory, "x.db", "os");
+    appendRows(log, 1, 5);
+    log.close();
+    const before = readdirSync(directory).sort();
+    const copy = openBlockLogReadOnly(directory, "x.db");
+    expect(copy.read(0, 10)).toHaveLength(5);
+    expect(readdirSync(directory).sort()).toEqual(before);
+    copy.close();
+    expect(readdirSync(directory).sort()).toEqual(before);
+  });
+
+  test("sees what a running agent has just written", () => {
+    const directory = freshDirectory();
+    const log = openBlockLog(directory, "x.db", "os");
+    appendRows(log, 1, 5);
+    const other = openBlockLogReadOnly(directory, "x.db");
+    expect(other.read(0, 10)).toHaveLength(5);
+    other.close();
+    log.close();
   });
 });

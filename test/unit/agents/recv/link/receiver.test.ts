@@ -5,7 +5,7 @@ import { emptyLinkState, type LinkState } from "../../../../../agents/recv/link/
 import { splitContent } from "../../../../../shared/framing/block.ts";
 import { ContentWriter, decodeContent } from "../../../../../shared/framing/content.ts";
 import type { BlockEncoder } from "../../../../../shared/framing/encoder.ts";
-import { KIND_MESSAGES } from "../../../../../shared/framing/header.ts";
+import { DATAGRAM_BYTES_MAX, KIND_MESSAGES } from "../../../../../shared/framing/header.ts";
 import { encodeHeartbeat } from "../../../../../shared/framing/heartbeat.ts";
 import {
   EPOCH,
@@ -207,6 +207,34 @@ describe("Receiver", () => {
     }
     expect(receiver.waitingBytes).toBeLessThan(22_000);
     expect(refusals["block-evicted"]).toBeGreaterThan(150);
+  });
+
+  test("restores a lost symbol of the largest datagrams there are, sealed and not", () => {
+    for (const linkKeys of [[LINK_KEY], []]) {
+      const receiver = makeReceiver(emptyLinkState(), { linkKeys });
+      const encoder = makeEncoder({ linkKeys, datagramBytes: DATAGRAM_BYTES_MAX });
+      const writer = new ContentWriter();
+      const payload = Buffer.alloc(2 * encoder.symbolBytes - 100, "largest ");
+      writer.addMessage(makeMessage({ payload }));
+      const [whole] = splitContent(0, 1, writer.take(), 2 * encoder.symbolBytes);
+      if (whole === undefined) throw new Error("a content makes a block");
+      // Zeros up to the size that no smaller datagram has.
+      const piece = Buffer.concat([
+        whole.piece,
+        Buffer.alloc(2 * encoder.symbolBytes - 25 - whole.piece.length),
+      ]);
+      const [first, ...others] = encoder.encode(KIND_MESSAGES, 0, {
+        ...whole,
+        piece,
+        contentBytes: piece.length,
+      });
+      expect(first?.length).toBe(DATAGRAM_BYTES_MAX);
+      expect(others.length).toBe(2);
+      events = [];
+      for (const datagram of others) receiver.receive(datagram, 0, 0);
+      expect(events).toContain("restored 1");
+      expect(refusals).toEqual({});
+    }
   });
 
   test("waits for a slow block and a slow content as long as the link has not passed them", () => {

@@ -86,6 +86,49 @@ describe("Pacer", () => {
     expect(pacer.waitMs(1000)).toBe(1);
   });
 
+  test("makes up for wake-ups that come late, no more than a quarter faster", () => {
+    for (const [mbit, bytes] of [
+      [10, 1466],
+      [100, 1466],
+      [1000, 8966],
+    ] as const) {
+      const perMs = (mbit * 1_000_000) / 8 / 1000;
+      const burst = bytes + perMs * BURST_MS;
+      const pacer = new Pacer(mbit, bytes, 0);
+      const sent: { atMs: number; bytes: number }[] = [];
+      let nowMs = 0;
+      for (let wakeup = 1; nowMs < 10_000; wakeup++) {
+        let sum = 0;
+        while (pacer.take(bytes, nowMs)) sum += bytes;
+        if (sum > 0) sent.push({ atMs: nowMs, bytes: sum });
+        // Now and then the host does something else for a while.
+        nowMs += Math.ceil(pacer.waitMs(bytes)) + (wakeup % 60 === 0 ? 12 : 0);
+      }
+      const total = sent.reduce((sum, part) => sum + part.bytes, 0);
+      expect(total / (perMs * nowMs)).toBeGreaterThan(0.995);
+      expect(total).toBeLessThanOrEqual(perMs * nowMs + burst);
+      for (const windowMs of [1, 10, 100])
+        expect(worstWindow(sent, windowMs)).toBeLessThanOrEqual(burst + 1.25 * perMs * windowMs + 1);
+    }
+  });
+
+  test("makes up for no more than a tenth of a second, and for nothing when nothing waited", () => {
+    const perMs = 1000;
+    for (const [idleMs, waits, most] of [
+      [10_000, true, 100],
+      [10_000, false, 0],
+    ] as const) {
+      const pacer = new Pacer(8, 1000, 0);
+      while (pacer.take(1000, 0));
+      // A failed take() means that something waits; a last one that went well, that nothing does.
+      if (!waits) expect(pacer.take(1000, 1)).toBe(true);
+      let total = 0;
+      for (let nowMs = idleMs; nowMs < idleMs + 1000; nowMs++) while (pacer.take(1000, nowMs)) total += 1000;
+      expect(total).toBeLessThanOrEqual(perMs * (1000 + BURST_MS + 1 + most));
+      expect(total).toBeGreaterThanOrEqual(perMs * (1000 + most));
+    }
+  });
+
   test("puts back what did not leave", () => {
     const pacer = new Pacer(8, 4000, 0);
     expect(pacer.take(8000, 0)).toBe(true);

@@ -1,0 +1,65 @@
+import { describe, expect, test } from "bun:test";
+import { constants, zstdCompressSync } from "node:zlib";
+import { compressContent, decompressContent } from "../../../../shared/framing/compression.ts";
+import { isOneFrame } from "../../../../shared/framing/zstd-frame.ts";
+import { Random } from "../fec/random.ts";
+
+const { ZSTD_c_checksumFlag, ZSTD_c_contentSizeFlag, ZSTD_c_compressionLevel } = constants;
+
+/** Some that compress well, some that do not, and in between. */
+function makeContent(random: Random, bytes: number, alphabet: number): Uint8Array {
+  return random.bytes(bytes).map((byte) => byte % alphabet);
+}
+
+const SIZES = [0, 1, 5, 255, 256, 300, 65_791, 65_792, 131_072, 400_000];
+const SETTINGS = [
+  {},
+  { [ZSTD_c_checksumFlag]: 1 },
+  { [ZSTD_c_contentSizeFlag]: 0 },
+  { [ZSTD_c_compressionLevel]: 19, [ZSTD_c_checksumFlag]: 1 },
+];
+
+describe("decompressContent()", () => {
+  test("takes every whole frame, of any size, header and kind of block", () => {
+    const random = new Random(1);
+    for (const bytes of SIZES) {
+      for (const alphabet of [1, 2, 16, 256]) {
+        for (const params of SETTINGS) {
+          const content = makeContent(random, bytes, alphabet);
+          const frame = zstdCompressSync(content, { params });
+          expect(isOneFrame(frame)).toBe(true);
+          expect(Buffer.from(decompressContent(frame, 1_000_000) ?? "none").equals(content)).toBe(true);
+        }
+      }
+    }
+  });
+
+  test("refuses a frame that is cut at any byte or has anything behind it", () => {
+    const random = new Random(2);
+    for (const params of SETTINGS) {
+      const frame = zstdCompressSync(makeContent(random, 700, 20), { params });
+      for (let end = 0; end < frame.length; end++)
+        expect(decompressContent(frame.subarray(0, end), 10_000)).toBeUndefined();
+      for (const more of [Buffer.alloc(1), frame, Buffer.from("502a4d1800000000", "hex")])
+        expect(decompressContent(Buffer.concat([frame, more]), 10_000)).toBeUndefined();
+    }
+  });
+
+  test("never throws on bytes of any kind", () => {
+    const random = new Random(3);
+    for (let round = 0; round < 20_000; round++) {
+      const bytes = random.bytes(random.below(60));
+      bytes.set([0x28, 0xb5, 0x2f, 0xfd].slice(0, bytes.length));
+      expect(decompressContent(bytes, 1000)?.length ?? 0).toBeLessThanOrEqual(1000);
+    }
+  });
+
+  test("gives back what compressContent() made", () => {
+    const content = makeContent(new Random(4), 50_000, 7);
+    const compressed = compressContent(content);
+    expect(Buffer.from(decompressContent(compressed ?? content, 50_000) ?? "none").equals(content)).toBe(
+      true,
+    );
+    expect(decompressContent(compressed ?? content, 49_999)).toBeUndefined();
+  });
+});
