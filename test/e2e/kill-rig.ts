@@ -37,6 +37,8 @@ export class KillRig {
     public recv: Agent,
     readonly seed: number,
     readonly windowMs: number,
+    /** A journal that begins anew gets another one. */
+    readonly journalId: string,
   ) {
     let state = seed + 1;
     this.#random = () => {
@@ -57,7 +59,11 @@ export class KillRig {
     site.writeTarget("hq", { url: `mqtt://127.0.0.1:${atBusiness.port}` });
     const near = site.use(await Publisher.start({ door: plant.port }));
     const { send, recv } = await site.startBoth();
-    return new KillRig(site, { plant, business }, atPlant, atBusiness, near, send, recv, seed, windowMs);
+    // What was sent before a receiver ever heard of the sender is no loss of the link's.
+    await recv.waitForStatus<RecvStatus>("the first heartbeat", ({ link }) => link.state === "up", READY_MS);
+    const { journalId } = (await send.readStatus<SendStatus>()).link;
+    const brokers = { plant, business };
+    return new KillRig(site, brokers, atPlant, atBusiness, near, send, recv, seed, windowMs, journalId);
   }
 
   pick<Item>(items: readonly Item[]): Item {
@@ -110,6 +116,14 @@ export class KillRig {
   /** Waits until everything that the sender acknowledged has been acknowledged to the receiver. */
   async waitForAll(): Promise<void> {
     await this.#wait("every acknowledged message", () => findMissing(this.plant, this.business).length === 0);
+  }
+
+  /** Waits until a replay has brought everything that was lost on the link. */
+  async waitForReplay(): Promise<void> {
+    await this.#wait("the end of the replay", async () => {
+      const { ledger } = await this.recv.readStatus<RecvStatus>();
+      return sum(ledger.lost) === 0;
+    });
   }
 
   /** Waits until nothing is on its way any more, and returns what both sides say. */

@@ -66,6 +66,7 @@ requireTools(["mosquitto"])("kill -9 under QoS 1 load", () => {
       const allowed = findPlantDisorder(rig.plant);
       const disorder = findDisorder(rig.business).filter((number) => !allowed.has(number));
       expect({ seed: SEED, disorder }).toEqual({ seed: SEED, disorder: [] });
+      expect(send.link.journalId).toBe(rig.journalId);
       expect(unaccounted(send.ledger)).toBe(0);
       expect(send.ledger.lost).toEqual({});
       expect(recv.ledger).toMatchObject({ lost: {}, awaited: 0 });
@@ -82,11 +83,13 @@ requireTools(["mosquitto"])("kill -9 under QoS 1 load", () => {
       for (let kill = 0; kill < KILLS / 2; kill++)
         await rig.kill(rig.pick(["recv", "recv", "send", "plant", "business"]));
       const before = await rig.settle();
+      expect(before.send.link.journalId).toBe(rig.journalId);
       expect(unaccounted(before.send.ledger)).toBe(0);
       expect(before.send.ledger.lost).toEqual({});
       expect(Object.keys(before.recv.ledger.lost).filter((reason) => reason !== "gap")).toEqual([]);
       const replay = runProgram("send", ["replay", "--config", site.sendFile, "--since", "1h"]);
       expect(replay).toMatchObject({ status: 0 });
+      await rig.waitForReplay();
       await rig.waitForAll();
       const { recv } = await rig.settle();
       judge(rig);
