@@ -24,6 +24,10 @@ const COMPILE = ["--compile", "--no-compile-autoload-dotenv", "--no-compile-auto
 // Names stay readable and positions point to the sources in stack traces.
 const TRACE = ["--keep-names", "--sourcemap=inline"];
 
+// Some packages ask where they lie, and would be told the folder they were built in: it is nobody's business, and would make each
+// checkout's programs differ.
+const PLACELESS = ["--define", '__dirname="/"', "--define", '__filename="/"'];
+
 /** Compiles what is out of date and returns the paths of both programs. */
 export function build(bun, { force = false } = {}) {
   const stamp = readStamp();
@@ -54,7 +58,7 @@ export function compile(bun, agent, stamp, path, more = []) {
   ]);
   const fresh = `${path}.new`;
   const entry = `agents/${agent}/main.ts`;
-  const args = ["build", entry, ...COMPILE, ...TRACE, ...defines, ...more, "--outfile", fresh];
+  const args = ["build", entry, ...COMPILE, ...TRACE, ...PLACELESS, ...defines, ...more, "--outfile", fresh];
   const run = spawnSync(bun, args, { cwd: ROOT, encoding: "utf8" });
   if (run.status !== 0) giveUp(`cannot build tidegate-${agent}:\n${run.stdout}${run.stderr}`);
   rmSync(join(ROOT, `${fresh}.map`), { force: true }); // A copy lies within the program.

@@ -24,6 +24,7 @@ export function writeBillOfMaterials(tree, stamp, targets) {
   bill.metadata.component.type = "application";
   // npm names the runtime's installer; what the programs contain is the runtime itself.
   bill.components = bill.components.filter(({ name }) => name !== "bun" && !name.startsWith("@oven/"));
+  bill.components.push(...findForgotten(bill.components));
   bill.components.push(...targets.flatMap((target) => describeTarget(tree, target)));
   const known = new Set([
     bill.metadata.component["bom-ref"],
@@ -35,6 +36,25 @@ export function writeBillOfMaterials(tree, stamp, targets) {
   delete bill.serialNumber;
   bill.serialNumber = `urn:uuid:${makeUuid(JSON.stringify(bill))}`;
   writeFileSync(join(tree, "sbom.cdx.json"), `${JSON.stringify(bill, null, 2)}\n`);
+}
+
+// npm's own list lacks some packages that the lock file has and the programs contain (seen with npm 11: debug, buffer and others).
+function findForgotten(components) {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
+  const known = new Set(components.map(({ name, version }) => `${name}@${version}`));
+  return Object.entries(packages).flatMap(([path, entry]) => {
+    const name = path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
+    const ref = `${name}@${entry.version}`;
+    const isOurs = path !== "" && !entry.dev && !entry.devOptional && !entry.optional && name !== "bun";
+    if (!isOurs || known.has(ref)) return [];
+    known.add(ref);
+    const content = Buffer.from(entry.integrity.replace("sha512-", ""), "base64").toString("hex");
+    const licenses = entry.license === undefined ? [] : [{ license: { id: entry.license } }];
+    const purl = `pkg:npm/${name.replace("@", "%40")}@${entry.version}`;
+    const hashes = [{ alg: "SHA-512", content }];
+    const facts = { name, version: entry.version, scope: "required", purl, hashes, licenses };
+    return [{ "bom-ref": ref, type: "library", ...facts }];
+  });
 }
 
 function describeTarget(tree, target) {

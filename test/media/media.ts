@@ -2,48 +2,77 @@
 // of a later date stands for the next version. Both are made once a run.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { toolPath } from "../support/requirements.ts";
-import { Workspace } from "../support/workspace.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const MEDIA_TOOLS = ["xorriso", "pandoc", "patchelf", "dpkg-deb", "rpmbuild", "openssl", "python3"];
 const NEXT_EPOCH_SECONDS = 4_000_000_000;
 
 export type Media = {
-  /** As it was taken out of the image. */
+  /** As it was taken out of the image; with one program for each side, so that it is verified in a second. */
   readonly tree: string;
-  /** Of a later date, and small: one program for each side. */
+  /** The same of a later date. */
   readonly next: string;
   readonly key: string;
   readonly publicKey: string;
 };
 
-let made: Media | undefined;
-const workspace = new Workspace("media");
-process.on("exit", () => workspace.remove());
+// Below dist/ by process, so that every file of one run finds what an earlier one made; what a run that is over has left goes at once.
+const RUNS = join(ROOT, "dist/.media-test");
+const RUN = join(RUNS, `${process.pid}`);
+mkdirSync(RUN, { recursive: true });
+for (const pid of readdirSync(RUNS)) if (!existsSync(`/proc/${pid}`)) removeRun(join(RUNS, pid));
 
-export function makeMedia(): Media {
-  made ??= build();
-  return made;
+function removeRun(folder: string): void {
+  const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
+  for (const place of mounts
+    .map((line) => line.split(" ")[1] ?? "")
+    .filter((path) => path.startsWith(`${folder}/`)))
+    spawnSync(toolPath("umount"), ["-l", place]);
+  rmSync(folder, { recursive: true, force: true });
 }
 
-function build(): Media {
-  const key = workspace.path("vendor.key");
-  run("openssl", "genrsa", "-out", key, "3072");
-  const targets = "--targets=linux-x64,linux-x64-baseline,linux-x64-musl";
-  const tree = makeAndExtract("media", { key, more: [targets, "--formats=iso,packages"] });
+export function workPath(name: string): string {
+  return join(RUN, name);
+}
+
+function makeKey(): string {
+  const path = workPath("vendor.key");
+  if (!existsSync(path)) run("openssl", "genrsa", "-out", path, "3072");
+  return path;
+}
+
+export function makeMedia(): Media {
+  const key = makeKey();
   const more = ["--targets=linux-x64-baseline", "--formats=iso"];
+  const tree = makeAndExtract("media", { key, more });
   const next = makeAndExtract("next", { key, more, epochSeconds: NEXT_EPOCH_SECONDS });
   return { tree, next, key, publicKey: join(tree, "tidegate-media.pub") };
 }
 
+/** Programs for every kind of host of this machine's processor, and packages. */
+export function makeFullMedia(): string {
+  const targets = "--targets=linux-x64,linux-x64-baseline,linux-x64-musl";
+  return makeAndExtract("full", { key: makeKey(), more: [targets, "--formats=iso,packages"] });
+}
+
 /** Through the image, as it is carried into the plant. */
 function makeAndExtract(name: string, wishes: Wishes): string {
-  const folder = workspace.path(`${name}-made`);
-  const tree = workspace.path(name);
+  const folder = workPath(`${name}-made`);
+  const tree = workPath(name);
+  if (existsSync(tree)) return tree;
   makeInto(folder, wishes);
   const [image = ""] = readdirSync(folder).filter((each) => each.endsWith(".iso"));
   run("xorriso", "-osirrox", "on", "-indev", join(folder, image), "-extract", "/", tree);
@@ -73,7 +102,7 @@ export function makeInto(folder: string, { key, more, epochSeconds, root = ROOT 
 
 /** A copy to spoil. Hard links, so that it costs nothing: what is changed must be replaced, not written into. */
 export function copyMedia(tree: string, name: string): string {
-  const copy = workspace.path(name);
+  const copy = workPath(name);
   rmSync(copy, { recursive: true, force: true });
   run("cp", "-al", tree, copy);
   return copy;
@@ -122,15 +151,11 @@ export function run(program: string, ...args: readonly string[]): string {
 
 /** A clone of the commit as it is, with the packages of this checkout. */
 export function cloneRepository(name: string): string {
-  const clone = workspace.path(name);
+  const clone = workPath(name);
   run("git", "clone", "--quiet", "--no-hardlinks", ROOT, clone);
   cpSync(join(ROOT, "node_modules"), join(clone, "node_modules"), {
     recursive: true,
     verbatimSymlinks: true,
   });
   return clone;
-}
-
-export function workPath(name: string): string {
-  return workspace.path(name);
 }

@@ -2,7 +2,7 @@
 // kept below dist/; each test gets its own layer over one, so that nothing it does is seen by the next. The host's disk and network are
 // out of reach inside: mount namespace, network namespace, chroot.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { toolPath } from "../support/requirements.ts";
@@ -170,7 +170,12 @@ export class BootedHost implements AsyncDisposable {
       "--keep-unit",
       `--bind-ro=${media}:/media`,
     ];
-    const more = [`--network-namespace-path=/run/netns/${netns}`, `--machine=${netns}`, "--console=pipe"];
+    const more = [
+      `--network-namespace-path=/run/netns/${netns}`,
+      `--machine=${netns}`,
+      "--console=pipe",
+      "--capability=CAP_NET_ADMIN",
+    ];
     const keeper = spawn(toolPath("systemd-nspawn"), [...args, ...more], {
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -179,14 +184,14 @@ export class BootedHost implements AsyncDisposable {
     const leader = await waitFor(
       "the first process of a host",
       20_000,
-      () => findChild(keeper.pid ?? 0),
+      () => findInit(keeper.pid ?? 0),
       () => said,
     );
     const host = new BootedHost(root, keeper, leader);
     await waitFor(
       "a host that has started",
       60_000,
-      () => /running|degraded/.test(host.run("systemctl", "is-system-running").stdout),
+      async () => /running|degraded/.test((await host.run("systemctl", "is-system-running")).stdout),
       () => said,
     );
     return host;
@@ -196,25 +201,43 @@ export class BootedHost implements AsyncDisposable {
     return [toolPath("nsenter"), "-t", `${this.leader}`, "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"];
   }
 
-  run(...command: readonly string[]): Done {
-    const [program = "", ...args] = [...this.#enter, ...command];
-    return spawnSync(program, args, { encoding: "utf8", timeout: 90_000 });
+  /** While it runs the test itself goes on. */
+  async run(...command: readonly string[]): Promise<Done> {
+    const child = Bun.spawn([...this.#enter, ...command], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [stdout, stderr] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    return { status: await child.exited, stdout, stderr };
   }
 
   /** Runs what must go well. */
-  must(...command: readonly string[]): string {
-    const done = this.run(...command);
+  async must(...command: readonly string[]): Promise<string> {
+    const done = await this.run(...command);
     if (done.status === 0) return done.stdout;
-    const journal = this.run("journalctl", "--no-pager", "-n", "40").stdout;
-    throw new Error(`${command.join(" ")} failed (${done.status}): ${done.stderr}${done.stdout}\n${journal}`);
+    const journal = await this.run("journalctl", "--no-pager", "-n", "40", "-u", "tidegate*");
+    throw new Error(
+      `${command.join(" ")} failed (${done.status}): ${done.stderr}${done.stdout}\n${journal.stdout}`,
+    );
   }
 
   write(path: string, text: string): void {
     writeFileSync(join(this.root.path, path), text);
   }
 
-  show(unit: string, property: string): string {
-    return this.must("systemctl", "show", "--value", `--property=${property}`, unit).trim();
+  /** Another media at /next: copied, as nothing of this machine can be mounted into a host that runs. */
+  takeMedia(tree: string): void {
+    const next = join(this.root.path, "next");
+    rmSync(next, { recursive: true, force: true });
+    run("cp", "-a", tree, next);
+  }
+
+  async show(unit: string, property: string): Promise<string> {
+    return (await this.must("systemctl", "show", "--value", `--property=${property}`, unit)).trim();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -233,8 +256,12 @@ export class BootedHost implements AsyncDisposable {
   }
 }
 
-function findChild(pid: number): number | undefined {
-  const done = spawnSync("sh", ["-c", `cat /proc/${pid}/task/${pid}/children`], { encoding: "utf8" });
-  const [child] = done.stdout.trim().split(" ").map(Number);
-  return child === undefined || Number.isNaN(child) || child === 0 ? undefined : child;
+/** The keeper's first children are its own; the host's first process is the one that has become its systemd. */
+function findInit(keeper: number): number | undefined {
+  try {
+    const children = readFileSync(`/proc/${keeper}/task/${keeper}/children`, "utf8").trim().split(" ");
+    return children.map(Number).find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8") === "systemd\n");
+  } catch {
+    return undefined;
+  }
 }

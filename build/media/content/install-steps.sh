@@ -258,7 +258,10 @@ do_uninstall() {
     remove_user "$program"
     [ -n "$other_files" ] || { remove_group tidegate; }
   fi
-  has_systemd && systemctl daemon-reload
+  if has_systemd; then
+    systemctl daemon-reload
+    systemctl reset-failed "$program.service" 2>/dev/null
+  fi
   if [ -n "$purge" ]; then say "$program is removed, with its configuration and data"
   else say "$program is removed; /etc/tidegate and /var/lib/tidegate/$agent are left"
   fi
