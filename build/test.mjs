@@ -15,5 +15,5 @@ installTools(env);
 const gate = new Gate(bun, env);
 await checkSources(gate);
 build(bun);
-for (const folder of ["test/integration", "test/interop", "test/e2e", "test/media"]) await gate.test(folder);
+for (const folder of ["test/integration", "test/interop", "test/e2e"]) await gate.test(folder);
 process.exitCode = gate.report();
