@@ -33,13 +33,20 @@ export class Gate {
     announce(`${title}: failed`);
   }
 
-  /** All tests in a folder, printed as they come. A folder without tests is passed over. */
-  async test(folder, { onlyFailures = false } = {}) {
+  /**
+   * All tests in a folder, printed as they come, or, where others run beside them, `together` at their end. A folder
+   * without tests is passed over.
+   */
+  async test(folder, { onlyFailures = false, together = false } = {}) {
     if (!holdsTests(join(ROOT, folder))) return;
-    announce(folder);
+    if (!together) announce(folder);
     const args = ["test", `./${folder}`, `--timeout=${TEST_TIMEOUT_MS}`];
     if (onlyFailures) args.push("--only-failures");
-    const { status, tail } = await runAndWatch(this.#bun, args, this.#env);
+    const { status, tail, held } = await runAndWatch(this.#bun, args, this.#env, together);
+    if (together) {
+      announce(folder);
+      process.stderr.write(held);
+    }
     const counted = readCounts(tail);
     this.passed += counted.pass;
     this.skipped += counted.skip + counted.todo;
@@ -73,17 +80,24 @@ function holdsTests(folder) {
   return readdirSync(folder, { recursive: true }).some((name) => String(name).endsWith(".test.ts"));
 }
 
-function runAndWatch(command, args, env) {
+function runAndWatch(command, args, env, holds) {
   return new Promise((resolve) => {
     let tail = "";
-    const child = spawn(command, args, { cwd: ROOT, env, stdio: ["ignore", "inherit", "pipe"] });
+    let held = "";
+    const stdio = ["ignore", holds ? "pipe" : "inherit", "pipe"];
+    const child = spawn(command, args, { cwd: ROOT, env, stdio });
+    child.stdout?.setEncoding("utf8");
+    child.stdout?.on("data", (text) => {
+      held += text;
+    });
     child.stderr.setEncoding("utf8");
     child.stderr.on("data", (text) => {
-      process.stderr.write(text);
+      if (holds) held += text;
+      else process.stderr.write(text);
       tail = (tail + text).slice(-TAIL_CHARACTERS);
     });
-    child.on("error", (error) => resolve({ status: error.message, tail }));
-    child.on("close", (code, signal) => resolve({ status: code ?? signal, tail }));
+    child.on("error", (error) => resolve({ status: error.message, tail, held }));
+    child.on("close", (code, signal) => resolve({ status: code ?? signal, tail, held }));
   });
 }
 

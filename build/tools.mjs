@@ -10,6 +10,9 @@ import { ROOT } from "./bootstrap.mjs";
 const TOOLS = {
   mosquitto: "mosquitto",
   mosquitto_pub: "mosquitto-clients",
+  "/usr/lib/rabbitmq/bin/rabbitmq-server": "rabbitmq-server",
+  epmd: "erlang-base",
+  "nats-server": "nats-server",
   tinyproxy: "tinyproxy-bin",
   microsocks: "microsocks",
   nft: "nftables",
@@ -35,6 +38,10 @@ const TOOLS = {
   shellcheck: "shellcheck",
   busybox: "busybox-static",
   "systemd-nspawn": "systemd-container",
+  "qemu-aarch64-static": "qemu-user-static",
+  podman: "podman",
+  runc: "runc",
+  newuidmap: "uidmap",
   go: "golang-go",
   "/usr/share/gocode/src/github.com/klauspost/reedsolomon": "golang-github-klauspost-reedsolomon-dev",
 };

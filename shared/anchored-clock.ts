@@ -25,6 +25,23 @@ export function createAnchoredClock(
   };
 }
 
+/**
+ * The same clock, read once in each turn of the event loop: all messages of one chunk of a socket come at one time, and reading
+ * two clocks for each would cost as much as parsing it.
+ */
+export function holdForTurn(clock: () => number): () => number {
+  let heldMs: number | undefined;
+  const release = () => {
+    heldMs = undefined;
+  };
+  return () => {
+    if (heldMs !== undefined) return heldMs;
+    queueMicrotask(release);
+    heldMs = clock();
+    return heldMs;
+  };
+}
+
 /** For the log. */
 export function describeStep(deviationMs: number): string {
   if (deviationMs === 0) return "the clock of this host is back where it was";

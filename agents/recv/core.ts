@@ -5,6 +5,7 @@ import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
 import type { Moment } from "../../shared/moment.ts";
 import { SpoolIntake } from "./intake.ts";
 import { type LinkLedger, linkLedger } from "./ledger.ts";
+import { type Comparison, compareLedgers } from "./link/comparison.ts";
 import { type HealthOptions, LinkHealth } from "./link/health.ts";
 import type { Gap } from "./link/order.ts";
 import { type GapReason, Receiver, type ReceiverOptions } from "./link/receiver.ts";
@@ -33,6 +34,8 @@ export class RecvCore {
   readonly #receiver: Receiver;
   readonly #intake: SpoolIntake;
   #now: Moment = { wallMs: 0, steadyMs: 0 };
+  /** Of the last whole heartbeat. */
+  #comparison: Comparison | undefined;
 
   constructor(options: ReceiverOptions & HealthOptions, spool: Spool, output: RecvCoreOutput) {
     this.#spool = spool;
@@ -54,13 +57,22 @@ export class RecvCore {
         output.gap(stream, gap, reason);
         output.dirty(false);
       },
-      heartbeat: (heartbeat, block) => {
-        this.health.noteHeartbeat(heartbeat, this.#now);
+      heartbeat: (heartbeat, block, late) => {
+        if (late) this.health.noteSections(heartbeat);
+        else {
+          this.health.noteHeartbeat(heartbeat, this.#now);
+          this.#compare(heartbeat);
+        }
         output.heartbeat(heartbeat, block);
       },
       journalChanged: (journalId, retired) => {
+        this.#comparison = undefined;
         this.#intake.touch();
         output.journalChanged(journalId, retired);
+        output.dirty(false);
+      },
+      sinceKnown: () => {
+        this.#intake.touch();
         output.dirty(false);
       },
       epochChanged: (epoch) => {
@@ -97,7 +109,26 @@ export class RecvCore {
     for (const { stream, sent } of this.health.last?.heartbeat.streams ?? []) {
       awaited += Math.max(0, sent - (this.state.expected.get(stream) ?? 0));
     }
-    return linkLedger(this.counters, awaited);
+    return linkLedger(this.counters, awaited, this.#comparison);
+  }
+
+  #compare(heartbeat: Heartbeat): void {
+    const { state } = this.#receiver;
+    const isFirst = state.ledgerBase === undefined;
+    const comparison = compareLedgers(heartbeat, this.counters, state);
+    if (comparison === undefined) return;
+    this.#comparison = comparison;
+    if (isFirst) this.#intake.touch();
+  }
+
+  /** Datagrams that have come. */
+  get arrivals(): number {
+    return this.#receiver.arrivals;
+  }
+
+  /** True when nothing of the first so many datagrams waits for what is still to come; flush() keeps the rest. */
+  isSettled(arrivals: number): boolean {
+    return this.#receiver.isSettled(arrivals);
   }
 
   setKeys(linkKeys: readonly Uint8Array[]): void {

@@ -51,6 +51,7 @@ const SAMPLES: Readonly<Record<string, Samples>> = {
     username: "plant-7",
     tls: { cert_file: "plant-7.pem.crt", key_file: "plant-7.pem.key" },
   },
+  sparkplug: { url: "mqtts://broker.example:8883", client_id: "plant-7" },
 };
 const WIDTH = 110;
 

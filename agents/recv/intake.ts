@@ -1,14 +1,14 @@
 // From the link to the spool: decodes what the receiver delivers, books gaps and skips, and keeps all of it, with the
 // link's state, in one transaction a turn. Refuses contents that do not parse: their sequences are lost by name.
 import type { Counters } from "../../shared/counters.ts";
-import { ContentWriter, decodeContent } from "../../shared/framing/content.ts";
+import { ContentWriter, decodeAfter, decodeContent } from "../../shared/framing/content.ts";
 import type { Message } from "../../shared/message.ts";
 import type { Filled } from "./link/gaps.ts";
 import type { Delivery, Gap } from "./link/order.ts";
 import type { Joined } from "./link/parts.ts";
 import type { GapReason } from "./link/receiver.ts";
 import type { LinkState } from "./link/session.ts";
-import { messagesAfter, type NewContent, type Spool, weighContent } from "./spool.ts";
+import { LATE_STREAMS, type NewContent, type Spool, weighContent } from "./spool.ts";
 
 /** Contents that wait for the disk; beyond, the oldest are lost by name, because nobody can be asked to wait. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024;
@@ -45,19 +45,13 @@ export class SpoolIntake {
 
   deliver(stream: number, { first, count, skip, content }: Delivery): void {
     this.#dirty = true;
-    const frames = decodeContent(content, count);
-    if (frames === undefined) {
+    const decoded = decodeAfter(content, count, skip);
+    if (decoded === undefined) {
       this.#counters.add("link/lost/malformed", count - skip);
       return;
     }
-    const messages = messagesAfter(frames, skip);
-    let at = 0;
-    for (const frame of frames) {
-      const size = frame.type === "skip" ? frame.count : 1;
-      const fresh = Math.min(size, at + size - skip);
-      if (frame.type === "skip" && fresh > 0) this.#counters.add(`link/skipped/${frame.reason}`, fresh);
-      at += size;
-    }
+    const { messages } = decoded;
+    for (const skipped of decoded.skips) this.#counters.add(`link/skipped/${skipped.reason}`, skipped.count);
     this.#counters.add("link/accepted", messages.length);
     const newest = messages.at(-1);
     if (newest === undefined) return;
@@ -90,7 +84,7 @@ export class SpoolIntake {
     this.#counters.add(`link/lost/${range.reason}`, -(count + skipped));
     this.#counters.add("link/accepted", count);
     this.#counters.add("link/recovered", count);
-    if (count > 0) this.#pushMessages(stream, range.first, messages);
+    if (count > 0) this.#pushMessages(stream + LATE_STREAMS, range.first, messages);
   }
 
   /** As a content of messages alone, so that a content that the disk alters has lost as many messages as sequences. */

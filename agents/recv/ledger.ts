@@ -1,6 +1,7 @@
 // The recv side's ledgers. Link: every sequence up to the highest that was sent is delivered, skipped by the sender
 // under its reason, a gap, or still awaited. Target: accepted = forwarded + held + filtered(rule) + lost(reason).
 import type { Counters } from "../../shared/counters.ts";
+import type { Comparison } from "./link/comparison.ts";
 
 export type LinkLedger = {
   /** Messages that came over the link and are in the spool. */
@@ -11,6 +12,8 @@ export type LinkLedger = {
   readonly skipped: Record<string, number>;
   /** Messages that the sender has written to the link and that are neither here nor given up yet. */
   readonly awaited: number;
+  /** With the sender's own ledger, as its last whole heartbeat told it; undefined before that. */
+  readonly comparison: Comparison | undefined;
 };
 
 export type TargetLedger = {
@@ -21,12 +24,17 @@ export type TargetLedger = {
   readonly lost: Record<string, number>;
 };
 
-export function linkLedger(counters: Counters, awaited: number): LinkLedger {
+export function linkLedger(
+  counters: Counters,
+  awaited: number,
+  comparison: Comparison | undefined,
+): LinkLedger {
   return {
     accepted: counters.get("link/accepted"),
     lost: counters.group("link/lost"),
     skipped: counters.group("link/skipped"),
     awaited,
+    comparison,
   };
 }
 

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { fetchStatus } from "../../shared/admin/client.ts";
 import { startAdmin } from "../../shared/admin/server.ts";
-import { createAnchoredClock, describeStep } from "../../shared/anchored-clock.ts";
+import { createAnchoredClock, describeStep, holdForTurn } from "../../shared/anchored-clock.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
@@ -131,11 +131,12 @@ function reloadKeys(file: string, running: RecvConfig, agent: RecvAgent, log: Lo
 async function runAgent(file: string, config: RecvConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "recv", level: config.log.level, file: config.log.file });
   log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-recv starts");
-  const clock = createAnchoredClock(
+  const anchored = createAnchoredClock(
     Date.now,
     () => performance.now(),
     (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
   );
+  const clock = holdForTurn(anchored);
   try {
     const agent = await RecvAgent.start(config, {
       log,

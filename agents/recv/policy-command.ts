@@ -16,6 +16,8 @@ export function formatPolicy(profile: TargetProfile): string {
   switch (profile.type) {
     case "aws-iot":
       return JSON.stringify(makeAwsPolicy(profile), null, 2);
+    case "sparkplug":
+      return formatEdgeNodeAccess(profile);
     case "mqtt":
       return formatAccessList(profile);
     case "azure-iot-hub":
@@ -57,9 +59,45 @@ function formatAccessList(profile: TargetProfile): string {
   return [...who, ...listFilters(profile).map((filter) => `topic write ${filter}`)].join("\n");
 }
 
+/** To publish as the edge nodes do, and to hear what hosts ask of them. */
+function formatEdgeNodeAccess(profile: Extract<TargetProfile, { type: "sparkplug" }>): string {
+  const { nodes, certificates, connections } = profile.sparkplug;
+  const who = profile.username === undefined ? [] : [`user ${profile.username}`];
+  const names = nodes.map((filter) => fillNode(filter));
+  const write = (prefix: string) =>
+    names.flatMap(([group, node]) => [
+      ...["NBIRTH", "NDATA", "NDEATH"].map((type) => `topic write ${prefix}spBv1.0/${group}/${type}/${node}`),
+      ...["DBIRTH", "DDATA", "DDEATH"].map(
+        (type) => `topic write ${prefix}spBv1.0/${group}/${type}/${node}/+`,
+      ),
+    ]);
+  const retained = write("$sparkplug/certificates/").filter((line) => line.includes("BIRTH"));
+  // One connection subscribes for all, whatever nodes there are.
+  const heard = connections === "shared" ? [["+", "+"]] : names;
+  return [
+    ...who,
+    ...write(""),
+    ...(certificates ? retained : []),
+    ...heard.flatMap(([from, of]) => [
+      `topic read spBv1.0/${from}/NCMD/${of}`,
+      `topic read spBv1.0/${from}/DCMD/${of}/+`,
+    ]),
+    "topic read spBv1.0/STATE/+",
+    "topic read STATE/+",
+    ...(profile.status === undefined ? [] : [`topic write ${profile.status.topic}`]),
+  ].join("\n");
+}
+
+/** "#" and "plant-7/#" have a level for each part. */
+function fillNode(filter: string): readonly [group: string, node: string] {
+  const [group = "+", node = "+"] = filter.split("/");
+  return [group === "#" ? "+" : group, node === "#" ? "+" : node];
+}
+
 function listFilters(profile: TargetProfile): string[] {
   const status = profile.status === undefined ? [] : [profile.status.topic];
-  return [...findPublishedFilters(profile.topics), ...status];
+  const hasMarkLevel = profile.oversize !== "dead-letter" && profile.mqttVersion !== "5";
+  return [...findPublishedFilters(profile.topics, hasMarkLevel), ...status];
 }
 
 /**

@@ -42,8 +42,15 @@ import {
   toMqttTarget,
 } from "./types/mqtt.ts";
 
+import { loadSparkplug, type SparkplugTarget, sparkplugTable, toSparkplugTarget } from "./types/sparkplug.ts";
+
 /** Grows by one type with each kind of target. */
-export type TargetProfile = MqttTarget | AwsIotTarget | AzureIotHubTarget | AzureEventGridTarget;
+export type TargetProfile =
+  | MqttTarget
+  | AwsIotTarget
+  | AzureIotHubTarget
+  | AzureEventGridTarget
+  | SparkplugTarget;
 
 export const profileSchema = typedTable([
   mqttTable,
@@ -52,6 +59,7 @@ export const profileSchema = typedTable([
   awsIotTable,
   azureIotHubTable,
   azureEventGridTable,
+  sparkplugTable,
 ]);
 type ProfileTable = z.output<typeof profileSchema>;
 
@@ -91,6 +99,11 @@ export function readProfile(
       if (value?.type !== "azure-event-grid") return { toTarget: undefined };
       return { toTarget: () => toAzureEventGridTarget(review, nameDefault, value, material) };
     }
+    case "sparkplug": {
+      const material = loadSparkplug(review, profile);
+      if (value?.type !== "sparkplug") return { toTarget: undefined };
+      return { toTarget: () => toSparkplugTarget(review, nameDefault, value, material) };
+    }
     case "mqtt":
     case "hivemq-cloud":
     case "emqx-cloud": {
@@ -119,7 +132,7 @@ function seatsOf(profile: Partially<ProfileTable>): Seat[] {
   const url = urlOf(profile);
   const { client_id: clientId } = profile;
   // Each connection has a client id of its own.
-  const count = profile.connections ?? 1;
+  const count = ("connections" in profile ? profile.connections : undefined) ?? 1;
   const ids =
     clientId === undefined || count === 1
       ? [clientId]

@@ -55,6 +55,8 @@ export class RecvAgent {
   #problem: string | undefined;
   #letterProblem: string | undefined;
   #clockWarned = false;
+  /** Of the two ledgers, as last told. */
+  #difference = 0;
 
   /** Throws an Error with a sentence for a person when the spool or a path cannot be opened. */
   static async start(config: RecvConfig, rim: Rim): Promise<RecvAgent> {
@@ -76,7 +78,10 @@ export class RecvAgent {
       onRepair: (repair) => rim.log.error({ repair }, describeRepair("spool", repair)),
       clock: () => rim.clock(),
     });
-    this.#spool = new Spool(spoolLog, bytesMax);
+    this.#spool = new Spool(spoolLog, bytesMax, ({ stream, first, count, skip }) => {
+      const range = { stream, first: first + skip, last: first + count - 1, messages: count - skip };
+      rim.log.error(range, "the spool's disk has spoilt messages: they are lost for targets that lack them");
+    });
     const options = {
       ...link,
       linkId: link.id,
@@ -94,16 +99,25 @@ export class RecvAgent {
     });
     this.#paths = new RecvPaths(link, rim, {
       receive: (datagram, path) => this.#core.receive(datagram, path, this.#now()),
-      keep: () => {
+      mark: () => this.#core.arrivals,
+      keep: (mark) => {
         this.#flush();
-        return this.#problem === undefined;
+        if (this.#problem !== undefined) return "refused";
+        return this.#core.isSettled(mark) ? "kept" : "waiting";
       },
     });
     const targetRim = {
       ...rim,
       clock: () => rim.wall(),
       directory: config.spool.directory,
+      durability: config.spool.durability,
       clockDifferenceMs: () => this.#core.health.clockDifferenceMs,
+      senderNowMs: () => {
+        const difference = this.#core.health.clockDifferenceMs;
+        return difference === undefined ? undefined : rim.clock() - difference;
+      },
+      newestContentId: () => this.#spool.lastId,
+      lostBefore: (target: string) => this.#countLost(target),
       linkState: () => this.#core.health.state,
       describe: (target: string) => makeStatusDocument(makeStatus(this.figures(), rim.clock()), target),
     };
@@ -113,6 +127,16 @@ export class RecvAgent {
     this.#deadLetters = this.#openDeadLetters();
     this.#requeue = openRequeueDesk(config.deadLetters.directory, this.#deadLetters, rim.log);
     this.#desk = new TargetDesk(this.#spool, targets, accepted, runnerRim, this.#deadLetters);
+  }
+
+  /** Late values replace older ones without a gap; all else may hide anything. */
+  #countLost(target: string): number {
+    const { counters } = this.#core;
+    // What was recovered came late, and was missed before.
+    const onLink = counters.total("link/lost") + counters.get("link/recovered");
+    const skipped = counters.total("link/skipped") - counters.get("link/skipped/conflated");
+    // The desk is not there yet while its targets are started.
+    return onLink + skipped + (this.#desk === undefined ? 0 : this.#desk.lost(target));
   }
 
   #openDeadLetters(): DeadLetterDesk {
@@ -277,6 +301,7 @@ export class RecvAgent {
 
   #noteHeartbeat(heartbeat: Heartbeat, block: number): void {
     this.#paths.heartbeat(this.#core.state.epoch, block, heartbeat);
+    this.#noteDifference(this.#core.ledger.comparison?.difference ?? 0);
     const difference = this.#core.health.clockDifferenceMs ?? 0;
     const apart = Math.abs(difference) > CLOCK_WARNING_MS;
     if (apart && !this.#clockWarned) {
@@ -286,6 +311,17 @@ export class RecvAgent {
       );
     }
     this.#clockWarned = apart;
+  }
+
+  #noteDifference(messages: number): void {
+    if (messages === this.#difference) return;
+    this.#difference = messages;
+    if (messages === 0) this.#rim.log.info("the sender's ledger and this one agree again");
+    else
+      this.#rim.log.error(
+        { messages },
+        "the sender's ledger and this one differ, and nothing explains it: docs/operating.md",
+      );
   }
 
   #noteGap(stream: number, first: number, count: number, reason: string): void {

@@ -1,7 +1,7 @@
 // The spool: what came over the link, in order, until every target is done with it; the link's state and the targets'
 // cursors change in the same file, so that after any crash they still agree.
 // Bounded in bytes: past the limit contents go, and each target that had not read them books its loss.
-import { ContentWriter, decodeContent, type Frame } from "../../shared/framing/content.ts";
+import { ContentWriter, decodeAfter } from "../../shared/framing/content.ts";
 import type { Message } from "../../shared/message.ts";
 import type { BlockLog, ReadRow } from "../../shared/store/block-log.ts";
 import { GapBook, type OpenGap } from "./link/gaps.ts";
@@ -12,10 +12,15 @@ import type { Range } from "./targets/needs.ts";
 /** Memory of the decoded contents that are kept for the targets that are up to date. */
 const HOT_BYTES_MAX = 48 * 1024 * 1024;
 const READ_ROWS = 32;
+/** Altered rows that are told one by one; each target counts them all. */
+const SPOILT_MAX = 100;
 /** Memory for the messages of the rows that are read at a time, beyond the first row. */
 const READ_BYTES_MAX = 16 * 1024 * 1024;
 /** What a decoded message takes beyond its bytes: a content of many empty ones is large in memory. */
 const MESSAGE_OVERHEAD_BYTES = 200;
+
+/** Added to the stream of a content that came behind later ones of its stream: it fills a gap. */
+export const LATE_STREAMS = 16;
 
 /** Memory that a decoded content takes. */
 export function weighContent(contentBytes: number, messages: number): number {
@@ -42,18 +47,9 @@ export type SpoolEntry = {
   readonly clockDifferenceMs: number;
   readonly messages: readonly Message[];
   readonly corrupt: number;
+  /** It fills a gap: what its stream sent later came before it. All others are in the order of their stream. */
+  readonly isLate: boolean;
 };
-
-/** The messages of the frames from sequence offset `skip` on. */
-export function messagesAfter(frames: readonly Frame[], skip: number): Message[] {
-  const messages: Message[] = [];
-  let at = 0;
-  for (const frame of frames) {
-    if (frame.type === "message" && at >= skip) messages.push(frame.message);
-    at += frame.type === "message" ? 1 : frame.count;
-  }
-  return messages;
-}
 
 export class Spool {
   readonly #log: BlockLog;
@@ -67,9 +63,15 @@ export class Spool {
   #lastId: number;
   #fault: unknown;
 
-  constructor(log: BlockLog, bytesMax: number) {
+  /** Ids of rows whose content was found altered, and told. */
+  readonly #spoilt = new Set<number>();
+  readonly #onSpoilt: (row: ReadRow) => void;
+
+  /** `onSpoilt` hears of each row that the disk gives back altered, once, up to a bound. */
+  constructor(log: BlockLog, bytesMax: number, onSpoilt: (row: ReadRow) => void = () => {}) {
     this.#log = log;
     this.#bytesMax = bytesMax;
+    this.#onSpoilt = onSpoilt;
     this.#lastId = log.lastId;
   }
 
@@ -103,6 +105,12 @@ export class Spool {
     state.epoch = BigInt(`0x${this.#log.value("link.epoch") ?? "0"}`);
     for (const [stream, next] of this.#log.values("link.expected."))
       state.expected.set(Number(stream), Number(next));
+    for (const [stream, first] of this.#log.values("link.since."))
+      state.since.set(Number(stream), Number(first));
+    const base = this.#log.value("link.ledger_base");
+    if (base !== undefined) state.ledgerBase = Number(base);
+    // Older versions kept nothing of it.
+    state.isSinceKnown = this.#log.value("link.since_known") !== "0";
     for (const id of this.#log.values("link.retired.").keys()) state.retired.add(BigInt(`0x${id}`));
     this.#keptRetired = new Set(state.retired);
     return state;
@@ -134,7 +142,8 @@ export class Spool {
         const kept = withoutSkips(row, messages);
         const id = this.#log.append({ ...kept, timeMs: nowMs, clockDifferenceMs });
         const bytes = kept.content.length;
-        const entry = { id, bytes, arrivedMs: nowMs, clockDifferenceMs, messages, corrupt: 0 };
+        const isLate = row.stream >= LATE_STREAMS;
+        const entry = { id, bytes, arrivedMs: nowMs, clockDifferenceMs, messages, corrupt: 0, isLate };
         hot.push({ entry, bytes: weighContent(bytes, messages.length) });
       }
       this.#saveLinkState(state);
@@ -166,12 +175,14 @@ export class Spool {
     let bytes = 0;
     for (const row of this.#readRows(afterId)) {
       if (entries.length > 0 && bytes > READ_BYTES_MAX) break;
-      const frames = row.intact ? decodeContent(row.content, row.count) : undefined;
-      const messages = frames ? messagesAfter(frames, row.skip) : [];
+      const decoded = row.intact ? decodeAfter(row.content, row.count, row.skip) : undefined;
+      if (decoded === undefined) this.#noteSpoilt(row);
+      const messages = decoded?.messages ?? [];
       const { id, timeMs: arrivedMs, clockDifferenceMs } = row;
-      const corrupt = frames ? 0 : row.count - row.skip;
+      const corrupt = decoded ? 0 : row.count - row.skip;
       const contentBytes = row.content.length;
-      entries.push({ id, bytes: contentBytes, arrivedMs, clockDifferenceMs, messages, corrupt });
+      const isLate = row.stream >= LATE_STREAMS;
+      entries.push({ id, bytes: contentBytes, arrivedMs, clockDifferenceMs, messages, corrupt, isLate });
       bytes += weighContent(contentBytes, messages.length);
     }
     return entries;
@@ -231,6 +242,12 @@ export class Spool {
     this.#log.rest?.();
   }
 
+  #noteSpoilt(row: ReadRow): void {
+    if (this.#spoilt.has(row.id) || this.#spoilt.size >= SPOILT_MAX) return;
+    this.#spoilt.add(row.id);
+    this.#onSpoilt(row);
+  }
+
   /** A disk that does not give back what is there holds the targets up; it is no reason to end the agent. */
   #readRows(afterId: number): ReadRow[] {
     try {
@@ -259,18 +276,31 @@ export class Spool {
     const journalId = state.journalId.toString(16);
     if (this.#log.value("link.journal_id") !== journalId) {
       // Another journal counts its streams from 0 again: what was expected of the old one must not be taken for it.
-      for (const stream of this.#log.values("link.expected.").keys())
-        this.#log.deleteValue(`link.expected.${stream}`);
+      for (const prefix of ["link.expected.", "link.since."])
+        for (const stream of this.#log.values(prefix).keys()) this.#log.deleteValue(prefix + stream);
+      this.#log.deleteValue("link.ledger_base");
       this.#log.setValue("link.journal_id", journalId);
     }
     this.#log.setValue("link.epoch", state.epoch.toString(16));
     for (const [stream, next] of state.expected) this.#log.setValue(`link.expected.${stream}`, String(next));
+    this.#saveSince(state);
+    const base = state.ledgerBase?.toString();
+    if (base !== undefined && base !== this.#log.value("link.ledger_base"))
+      this.#log.setValue("link.ledger_base", base);
     // Only when a journal has replaced another: the list may be long, and this runs with every turn.
     if (state.journalId !== this.#keptJournalId) this.#saveRetired(state.retired);
     for (const [name, gap] of state.gaps.changes()) {
       if (gap === undefined) this.#log.deleteValue(`gap.${name}`);
       else this.#log.setValue(`gap.${name}`, JSON.stringify(gap));
     }
+  }
+
+  /** It changes once in the life of a journal. */
+  #saveSince({ since, isSinceKnown }: LinkState): void {
+    const known = isSinceKnown ? "1" : "0";
+    if (known === "1" && this.#log.value("link.since_known") === "1") return;
+    this.#log.setValue("link.since_known", known);
+    for (const [stream, first] of since) this.#log.setValue(`link.since.${stream}`, String(first));
   }
 
   #coolDown(): void {

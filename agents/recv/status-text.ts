@@ -7,6 +7,7 @@ import {
   formatRows,
 } from "../../shared/admin/text.ts";
 import type { PathStatus, RecvStatus } from "./status.ts";
+import type { SparkplugFigures } from "./targets/sparkplug/figures.ts";
 
 export function formatRecvStatus(status: RecvStatus): string {
   const { link, ledger, spool } = status;
@@ -16,7 +17,10 @@ export function formatRecvStatus(status: RecvStatus): string {
   const targets = status.targets.map((target) => {
     const { forwarded, held, filtered, lost } = target.ledger;
     const figures = `${target.state}, forwarded ${formatCount(forwarded)}, held ${formatCount(held)}, filtered ${formatReasons(filtered)}, lost ${formatReasons(lost)}`;
-    return [target.name, target.problem === null ? figures : `${figures}\n    ${target.problem}`] as const;
+    const lines = [figures];
+    if (target.sparkplug !== null) lines.push(describeSparkplug(target.sparkplug));
+    if (target.problem !== null) lines.push(target.problem);
+    return [target.name, lines.join("\n    ")] as const;
   });
   return [
     head,
@@ -40,6 +44,7 @@ export function formatRecvStatus(status: RecvStatus): string {
       ],
       ["given up by the sender", formatReasons(ledger.skipped)],
       ["still awaited", formatCount(ledger.awaited)],
+      ["sender's ledger", describeComparison(status)],
     ]),
     "\ntargets\n",
     formatRows(targets),
@@ -63,6 +68,28 @@ function describeSender({ sender, link }: RecvStatus): string {
   const state = sender.stopping ? "stopped" : `up ${formatDuration(sender.uptimeSeconds)}`;
   const clock = `clock ${((link.clockDifferenceMs ?? 0) / 1000).toFixed(1)} s behind ours`;
   return `${state}, started again ${link.senderRestarts} times, ${clock}, ${figures}`;
+}
+
+function describeComparison({ ledger: { comparison } }: RecvStatus): string {
+  if (comparison === null) return "not compared yet";
+  const { forwarded, givenUp, difference } = comparison;
+  const figures = `forwarded ${formatCount(forwarded)}, given up ${formatCount(givenUp)}`;
+  if (difference === 0) return `${figures}: no difference`;
+  const which = difference > 0 ? "more" : "fewer";
+  return `${figures}: ${formatCount(Math.abs(difference))} ${which} than here, UNEXPLAINED`;
+}
+
+function describeSparkplug({ nodes, held, gaps, isSilent, commands, rebirths }: SparkplugFigures): string {
+  const of = `of ${formatCount(nodes.known)} edge nodes ${formatCount(nodes.online)} alive, ${formatCount(nodes.born)} born here`;
+  const parts = `${formatCount(nodes.devices)} devices, ${formatCount(nodes.metrics)} metrics`;
+  const asked = `rebirths asked for ${formatCount(commands.answered)}, given ${formatReasons(rebirths as Record<string, number>)}`;
+  const refused = `commands refused ${formatReasons(commands.refused)}`;
+  const doubt =
+    nodes.inDoubt > 0
+      ? `; ${formatCount(nodes.inDoubt)} in doubt after a gap, ${formatCount(held)} messages wait for a snapshot`
+      : "";
+  const silence = isSilent ? "the link is down, so all are published as dead; " : "";
+  return `${silence}${of}, ${parts}, gaps ${formatCount(gaps)}, ${asked}, ${refused}${doubt}`;
 }
 
 /** What a path brings, and below it what is wrong with it. */

@@ -5,8 +5,11 @@ import { BUILD_INFO } from "../../shared/build-info.ts";
 import type { Counters } from "../../shared/counters.ts";
 import type { HeartbeatSection } from "../../shared/framing/heartbeat.ts";
 import type { LinkLedger, TargetLedger } from "./ledger.ts";
+import type { Comparison } from "./link/comparison.ts";
 import type { LinkHealth, LinkHealthState } from "./link/health.ts";
 import type { PathFigures } from "./link/paths.ts";
+import type { SparkplugFigures } from "./targets/sparkplug/figures.ts";
+import { addSparkplugMetrics } from "./targets/sparkplug/metrics.ts";
 import type { Target, TargetState } from "./targets/target.ts";
 
 export type RecvFigures = {
@@ -93,7 +96,7 @@ export type RecvStatus = {
       readonly counters: Record<string, number>;
     }[];
   } | null;
-  readonly ledger: LinkLedger;
+  readonly ledger: Omit<LinkLedger, "comparison"> & { readonly comparison: Comparison | null };
   readonly spool: { readonly bytes: number; readonly bytesMax: number };
   readonly deadLetters: Omit<RecvFigures["deadLetters"], "problem"> & { readonly problem: string | null };
   readonly targets: readonly {
@@ -106,6 +109,10 @@ export type RecvStatus = {
     readonly ledger: TargetLedger;
     /** What it was told of the link, in no ledger; null when its profile wants no status. */
     readonly status: { readonly published: number; readonly lost: number } | null;
+    /** Messages that were too large as they were and went in another form, since the start of the agent. */
+    readonly reduced: { readonly compressed: number; readonly split: number };
+    /** Of a target of type "sparkplug"; null of others. */
+    readonly sparkplug: SparkplugFigures | null;
   }[];
 };
 
@@ -150,13 +157,15 @@ export function makeStatus(figures: RecvFigures, nowMs: number): RecvStatus {
           sections: last.heartbeat.sections.map(plainSection),
         }
       : null,
-    ledger: figures.ledger,
+    ledger: { ...figures.ledger, comparison: figures.ledger.comparison ?? null },
     spool: { bytes: figures.spoolBytes, bytesMax: figures.spoolBytesMax },
     deadLetters: { ...figures.deadLetters, problem: figures.deadLetters.problem ?? null },
     targets: figures.targets.map(({ target, ledger }) => {
       const { name, type, address, state, problem: trouble, connections } = target;
       const status = target.status ? { published: target.status.published, lost: target.status.lost } : null;
-      return { name, type, address, state, problem: trouble ?? null, connections, ledger, status };
+      const { reduced = { compressed: 0, split: 0 } } = target;
+      const shown = { name, type, address, state, problem: trouble ?? null, connections, ledger, status };
+      return { ...shown, reduced: { ...reduced }, sparkplug: target.sparkplug ?? null };
     }),
   };
 }
@@ -221,6 +230,15 @@ export function createMetrics(read: () => RecvFigures): Metrics {
   metrics.gauge("tidegate_recv_awaited_messages", "Messages sent that have not arrived yet.", [], () =>
     single(read().ledger.awaited),
   );
+  metrics.gauge(
+    "tidegate_recv_ledger_difference_messages",
+    "What the sender's ledger has more than this one; anything but 0 is a fault.",
+    [],
+    () => {
+      const { comparison } = read().ledger;
+      return comparison === undefined ? [] : single(comparison.difference);
+    },
+  );
   metrics.counter("tidegate_recv_restored_symbols_total", "Lost symbols computed from others.", [], () =>
     single(read().counters.get("link/restored_symbols")),
   );
@@ -241,6 +259,7 @@ export function createMetrics(read: () => RecvFigures): Metrics {
     single(read().deadLetters.dropped),
   );
   addTargetMetrics(metrics, read);
+  addSparkplugMetrics(metrics, () => read().targets.map(({ target }) => target));
   return metrics;
 }
 
@@ -320,6 +339,16 @@ function addTargetMetrics(metrics: Metrics, read: () => RecvFigures): void {
     function* () {
       for (const { target } of read().targets)
         if (target.status) yield [{ target: target.name }, target.status.published];
+    },
+  );
+  metrics.counter(
+    "tidegate_recv_target_reduced_total",
+    "Messages delivered compressed or split, because they were too large as they were.",
+    ["target", "form"],
+    function* () {
+      for (const { target } of read().targets)
+        for (const [form, value] of Object.entries(target.reduced ?? {}))
+          yield [{ target: target.name, form }, value] as const;
     },
   );
   const perName = function* (kind: "filtered" | "lost", label: string) {

@@ -77,6 +77,11 @@ export class TargetDesk {
     return targetLedger(desk?.counters ?? new Counters(), desk ? this.#accepted() - desk.base : 0);
   }
 
+  /** Messages that are lost to this target. */
+  lost(name: string): number {
+    return this.#desks.find(({ target }) => target.name === name)?.counters.total("lost") ?? 0;
+  }
+
   /** Keeps the cursors and counters that have changed, and releases what nobody needs. Throws what the disk says. */
   save(): void {
     this.#keep();

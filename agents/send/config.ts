@@ -17,8 +17,11 @@ import { type LinkKeys, loadSealing, sealingShape } from "../../shared/config/se
 import { list, oneOrMore, table, tables } from "../../shared/config/table.ts";
 import { readToml } from "../../shared/config/toml.ts";
 import { type Partially, validate } from "../../shared/config/validate.ts";
+import type { Qos0Overflow } from "./intake-options.ts";
 import { reviewSendPaths, type SendPath, sendPathTable, toSendPath } from "./path-config.ts";
 import { loadSources, type SourceConfig, sourceTable, toSource } from "./source-config.ts";
+import { expandSparkplug } from "./sparkplug-config.ts";
+import { OWN_STREAM } from "./topic-treatment.ts";
 
 export type SendConfig = SharedConfig & {
   readonly link: LinkKeys & {
@@ -40,6 +43,8 @@ export type SendConfig = SharedConfig & {
     /** 0: nothing is given up because of its age. */
     readonly ageHoursMax: number;
     readonly durability: Durability;
+    readonly waitingBytesMax: number;
+    readonly qos0Overflow: Qos0Overflow;
   };
   readonly sources: readonly SourceConfig[];
   readonly filters: readonly { readonly name: string; readonly drop: readonly string[] }[];
@@ -61,7 +66,9 @@ export const sendSchema = table({
       .describe("Size of the UDP payload. With its headers (28 bytes, IPv6 48) it must fit the MTU."),
     linger_ms: wholeNumber(0, 10_000)
       .default(1)
-      .describe("How long a message may wait for others to share its block."),
+      .describe(
+        "How long a message may wait for others to share its block; after a pause as long as that, none waits.",
+      ),
     heartbeat_ms: wholeNumber(100, 1000)
       .default(1000)
       .describe("Time between heartbeats, from which the receiver tells that the link is up."),
@@ -98,6 +105,14 @@ export const sendSchema = table({
         "Older messages go: those that were sent in silence, the others by name when their turn comes. 0 keeps them while there is space.",
       ),
     durability: durability("fsync"),
+    waiting_bytes_max: wholeNumber(1_048_576, 17_179_869_184)
+      .default(33_554_432)
+      .describe(
+        "Memory for messages while the journal takes none (a full disk, or the journal itself full of what was not sent). QoS 1 and 2 are held back by not acknowledging them; QoS 0, which cannot be, is lost beyond this, and counted as overflow.",
+      ),
+    qos0_overflow: choice(["drop-newest", "drop-oldest"])
+      .default("drop-newest")
+      .describe("Which messages of QoS 0 are lost then."),
   }).describe("The durable log of what was accepted."),
   source: tables("source", sourceTable, 1, 64).describe("Where MQTT comes from."),
   filter: tables(
@@ -147,8 +162,9 @@ export function loadSendConfig(
 ): Loaded<SendConfig> {
   const parsed = readToml(file);
   if (!parsed.ok) return refuse([parsed.fault]);
-  const { value, partial, faults } = validate(sendSchema, parsed.document);
-  const review = new Review(parsed.document, environment, chooseClock(options));
+  const document = expandSparkplug(parsed.document);
+  const { value, partial, faults } = validate(sendSchema, document);
+  const review = new Review(document, environment, chooseClock(options));
   const sealing = partial.link === undefined ? undefined : loadSealing(review, partial.link);
   const token = loadAdmin(review, partial.admin);
   const materials = loadSources(review, partial.link?.id, partial.source ?? []);
@@ -166,6 +182,8 @@ export function loadSendConfig(
         bytesMax: value.journal.bytes_max,
         ageHoursMax: value.journal.age_hours_max,
         durability: value.journal.durability,
+        waitingBytesMax: value.journal.waiting_bytes_max,
+        qos0Overflow: value.journal.qos0_overflow,
       },
       sources: value.source.map((source, index) => toSource(review, source, value.link.id, materials[index])),
       filters: value.filter.map(({ name, drop }) => ({
@@ -190,6 +208,13 @@ function checkTogether(review: Review, send: Partially<SendTable>): void {
   review.requireUnique(
     (send.priority ?? []).map((entry, index) => ({ path: ["priority", index, "name"], value: entry?.name })),
   );
+  const usesSparkplug = send.source?.some((source) => source?.sparkplug !== undefined) === true;
+  if (usesSparkplug && (send.priority?.length ?? 0) > OWN_STREAM - 1)
+    review.add(
+      ["priority"],
+      `has ${send.priority?.length} classes`,
+      `must have at most ${OWN_STREAM - 1} with sparkplug`,
+    );
   review.requireOrder(
     { path: ["limits", "message_bytes_max"], value: send.limits?.message_bytes_max },
     { path: ["journal", "bytes_max"], value: send.journal?.bytes_max },

@@ -7,19 +7,24 @@ import { encodeHeartbeat } from "../../shared/framing/heartbeat.ts";
 import type { Message, Qos } from "../../shared/message.ts";
 import type { Moment } from "../../shared/moment.ts";
 import { matchTopic } from "../../shared/mqtt/topic.ts";
+import { OWN_TOPICS } from "../../shared/sparkplug/snapshot.ts";
 import type { BlockLog, Durability } from "../../shared/store/block-log.ts";
 
+import { ContentPool } from "./content-pool.ts";
 import { makeHeartbeat } from "./heartbeat.ts";
 import type { Source } from "./ingress/source.ts";
-import { Intake, type IntakeOptions, type LossReason } from "./intake.ts";
+import { Intake, type LossReason } from "./intake.ts";
+import type { IntakeOptions } from "./intake-options.ts";
 import { Journal, type JournalRow, type Notes } from "./journal.ts";
 import { type SendLedger, sendLedger } from "./ledger.ts";
 import type { PathQueue } from "./link/path-queue.ts";
 import { LatestValues } from "./link/refine.ts";
 import { type Range, Repeats } from "./link/repeats.ts";
 import { LinkSender } from "./link/sender.ts";
+import { OwnWaiting } from "./own-waiting.ts";
+import { OWN_STREAM } from "./topic-treatment.ts";
 
-export type SendCoreOptions = IntakeOptions & {
+export type SendCoreOptions = Omit<IntakeOptions, "pool"> & {
   readonly linkId: string;
   readonly linkKeys: readonly Uint8Array[];
   readonly durability: Durability;
@@ -43,9 +48,14 @@ export type SendCoreOutput = {
   lost(source: string, reason: LossReason, topic: string, payloadBytes: number): void;
   /** The journal refuses, and why; undefined: it takes again. */
   blocked(why: string | undefined): void;
-  /** Messages given up after they were kept, by reason. */
-  skipped(reason: string, messages: number): void;
+  /** Messages were kept while nobody had called flush(): call fill(). */
+  ready(): void;
+  /** Messages given up after they were kept, by reason; of these sequences. */
+  skipped(reason: string, messages: number, range: Range): void;
 };
+
+/** The agent's own messages that have not left may take one part in so many of the journal. */
+const OWN_SHARE = 8;
 
 export class SendCore {
   readonly journal: Journal;
@@ -58,6 +68,7 @@ export class SendCore {
   readonly #latest = new LatestValues();
   readonly #paths: readonly CorePath[];
   readonly #startedMs: number;
+  readonly #ownWaiting: OwnWaiting;
 
   constructor(
     options: SendCoreOptions,
@@ -70,6 +81,7 @@ export class SendCore {
     this.#options = options;
     this.#paths = paths;
     this.#startedMs = now.steadyMs;
+    this.#ownWaiting = new OwnWaiting(options.journalBytesMax / OWN_SHARE);
     const { linkId, linkKeys, durability, journalBytesMax: bytesMax, datagramBytes } = options;
     const { journalAgeMsMax: ageMsMax = 0 } = options;
     this.journal = new Journal(log, { durability, bytesMax, ageMsMax, nowMs: now.wallMs, random64 });
@@ -85,31 +97,42 @@ export class SendCore {
       repairPercent,
       repairSymbolsMin,
     });
+    const pool = new ContentPool();
     this.#repeats = new Repeats(this.journal, options.repeatAfterMs);
     this.#sender = new LinkSender(this.journal, this.#latest, this.#repeats, {
       encoder: this.#encoder,
       queues: paths,
-      priorities: options.priorities.map(({ stream }) => stream),
+      priorities: [...options.priorities.map(({ stream }) => stream), 0, OWN_STREAM],
       compress: options.compress,
       blockBytes: options.blockBytes,
-      onLost: (losses) => {
+      giveBack: (content) => pool.giveBack(content),
+      onLost: (losses, { stream, first, count }) => {
         for (const [reason, messages] of losses) {
-          this.counters.add(`link/lost/${reason}`, messages);
-          output.skipped(reason, messages);
+          // No message ever had those: nothing is lost, but the receiver will hear of them.
+          if (reason === "void") this.counters.add("link/void", messages);
+          else {
+            this.counters.add(`link/lost/${reason}`, messages);
+            output.skipped(reason, messages, { stream, first, end: first + count });
+          }
         }
       },
     });
-    if (options.latestOnly.length > 0) this.#recallLatest();
-    this.#intake = new Intake(options, this.journal, this.counters, this.#latest, {
+    this.#recallLatest();
+    this.#intake = new Intake({ ...options, pool }, this.journal, this.counters, this.#latest, {
       kept: (rows) => this.#sender.add(rows),
       waiting: (full) => output.waiting(full),
       lost: (source, reason, topic, payloadBytes) => output.lost(source, reason, topic, payloadBytes),
       blocked: (why) => output.blocked(why),
+      ready: () => output.ready(),
     });
   }
 
   get ledger(): SendLedger {
     return sendLedger(this.counters, this.journal.unsentMessages, this.#intake.waitingMessages);
+  }
+
+  get messageBytesMax(): number {
+    return this.#options.messageBytesMax;
   }
 
   /** True when everything that was accepted has left. */
@@ -122,8 +145,28 @@ export class SendCore {
     return this.#repeats.waiting;
   }
 
-  accept(source: string, message: Message, onSettled: () => void, notes?: Notes): void {
+  accept(source: string, message: Message, onSettled?: () => void, notes?: Notes): void {
     this.#intake.accept(source, message, onSettled, notes);
+  }
+
+  /** A message of the agent's own. False when there is no room for it now. */
+  acceptOwn(message: Message): boolean {
+    const { journal } = this;
+    const bytes = message.payload.length + message.topic.length;
+    if (!this.#ownWaiting.hasRoom(bytes, journal.sent(OWN_STREAM))) return false;
+    if (!this.#intake.acceptOwn(message)) return false;
+    this.#ownWaiting.add(bytes, journal.next(OWN_STREAM));
+    return true;
+  }
+
+  /** Messages of the agent's own that have not left yet. */
+  get ownWaiting(): number {
+    return this.journal.next(OWN_STREAM) - this.journal.sent(OWN_STREAM);
+  }
+
+  /** The rule that keeps messages of this topic in the plant. */
+  filterOf(topic: string): string | undefined {
+    return this.#intake.filterOf(topic);
   }
 
   setAside(source: string, rule: string, qos: Qos, onSettled: () => void, notes?: Notes): void {
@@ -151,9 +194,9 @@ export class SendCore {
     this.#intake.refuse(source, reason, topic, payloadBytes, qos, onSettled, notes);
   }
 
-  /** Keeps what was accepted, and settles it. False when the journal did not take it. */
-  flush(nowMs: number): boolean {
-    return this.#intake.flush(nowMs);
+  /** Keeps what was accepted, and settles it: soon, or `now`. False when the journal did not take it. */
+  flush(nowMs: number, now = false): boolean {
+    return this.#intake.flush(nowMs, now);
   }
 
   /** Gives the paths what they have room for. */
@@ -178,7 +221,12 @@ export class SendCore {
       counters,
     });
     const datagrams = this.#encoder.encodeHeartbeat(encodeHeartbeat(heartbeat));
-    for (const { queue } of this.#paths) queue.addHeartbeat(datagrams, steadyMs);
+    let brief: readonly Buffer[] | undefined;
+    const makeBrief = () => {
+      brief ??= this.#encoder.encodeHeartbeat(encodeHeartbeat({ ...heartbeat, sections: [] }), false);
+      return brief;
+    };
+    for (const { queue } of this.#paths) queue.addHeartbeat(datagrams, steadyMs, makeBrief);
   }
 
   /** Other live keys, from the next block on. */
@@ -208,6 +256,7 @@ export class SendCore {
   /** After a restart: what waits in the journal overtakes its like as if it had just been taken in. */
   #recallLatest(): void {
     for (const stream of this.journal.streams) {
+      if (this.#options.latestOnly.length === 0 && stream !== OWN_STREAM) continue;
       let at = this.journal.sent(stream);
       for (let rows = this.journal.read(stream, at); rows.length > 0; rows = this.journal.read(stream, at)) {
         for (const row of rows) this.#recallRow(row);
@@ -220,13 +269,15 @@ export class SendCore {
   #recallRow(row: JournalRow): void {
     let sequence = row.first;
     for (const frame of decodeContent(row.content, row.count) ?? []) {
-      if (
-        frame.type === "message" &&
-        this.#options.latestOnly.some((filter) => matchTopic(filter, frame.message.topic))
-      ) {
+      if (frame.type === "message" && this.#isLatestOnly(frame.message.topic))
         this.#latest.note(row.stream, frame.message.topic, sequence);
-      }
       sequence += frame.type === "message" ? 1 : frame.count;
     }
+  }
+
+  #isLatestOnly(topic: string): boolean {
+    return (
+      topic.startsWith(OWN_TOPICS) || this.#options.latestOnly.some((filter) => matchTopic(filter, topic))
+    );
   }
 }

@@ -25,7 +25,7 @@ export function makeHeartbeat(figures: {
     return { stream, epochFirst: journal.epochFirst(stream), next, sent, oldest };
   });
   const sections: HeartbeatSection[] = [
-    { type: "link", name: "", state: "none", counters: ledgerCounters(figures.ledger) },
+    { type: "link", name: "", state: "none", counters: ledgerCounters(figures.ledger, counters) },
   ];
   for (const source of figures.sources) {
     const prefix = `source/${source.name}/`;
@@ -47,11 +47,14 @@ export function makeHeartbeat(figures: {
   };
 }
 
-function ledgerCounters(ledger: SendLedger): Map<string, number> {
+/** The last two are for the receiver to compare its ledger with: what had a sequence and carries no message. */
+function ledgerCounters(ledger: SendLedger, counters: Counters): Map<string, number> {
   const out = new Map([
     ["accepted", ledger.accepted],
     ["forwarded", ledger.forwarded],
     ["held", ledger.held],
+    ["given_up", counters.total("link/lost")],
+    ["void", counters.get("link/void")],
   ]);
   for (const [rule, count] of Object.entries(ledger.filtered)) out.set(`filtered/${rule}`, count);
   for (const [reason, count] of Object.entries(ledger.lost)) out.set(`lost/${reason}`, count);

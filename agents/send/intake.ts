@@ -1,58 +1,44 @@
 // Where messages enter: judges each one, collects them in contents, keeps the contents in the journal, and only then
 // tells the source that they are kept. Every message ends as exactly one of: kept, filtered by a named rule, lost for a
-// named reason. Bounded: what waits for the journal has a limit, at which QoS 0 is lost by name ("overflow") and QoS 1
-// and 2 are bounded by the source's receive maximum, because they are not acknowledged.
+// named reason. Bounded: what waits for the journal has a limit, at which QoS 0 is lost by name ("overflow", the newest or
+// the oldest of it) and QoS 1 and 2 are bounded by the source's receive maximum, because they are not acknowledged.
 import type { Counters } from "../../shared/counters.ts";
 import { ContentWriter } from "../../shared/framing/content.ts";
 import type { Message, Qos } from "../../shared/message.ts";
-import { matchTopic } from "../../shared/mqtt/topic.ts";
+import { OWN_TOPICS } from "../../shared/sparkplug/snapshot.ts";
+import { Bookings } from "./bookings.ts";
+import type { IntakeOptions } from "./intake-options.ts";
+import { dropQos0, type Waiting } from "./intake-overflow.ts";
 import type { Journal, JournalRow, NewContent, Notes } from "./journal.ts";
 import type { LatestValues } from "./link/refine.ts";
+import { TopicTreatment, type Treatment } from "./topic-treatment.ts";
+import { Unsettled } from "./unsettled.ts";
+import { WriteAhead } from "./write-ahead.ts";
 
-/** Bytes that may wait for the journal before QoS 0 is refused. */
-const WAITING_BYTES_MAX = 32 * 1024 * 1024;
 /** Contents that are kept in one transaction. */
 const CONTENTS_PER_WRITE = 16;
 
-export type LossReason = "oversize" | "overflow" | "invalid-topic" | "invalid-property" | "not-authorized";
+export type LossReason =
+  | "oversize"
+  | "overflow"
+  | "invalid-topic"
+  | "invalid-property"
+  | "not-authorized"
+  | "reserved-topic";
 
-/** Topics whose treatment is remembered. */
-const TOPICS_MAX = 50_000;
+/** What the agent itself sends across has this source in the ledger, which no source in a configuration can be called. */
+const OWN_SOURCE = "$tidegate";
 
-export type IntakeOptions = {
-  /** Content bytes after which a block is closed. */
-  readonly blockBytes: number;
-  readonly messageBytesMax: number;
-  readonly filters: readonly { readonly name: string; readonly drop: readonly string[] }[];
-  /** The stream of the topics that match; the first that matches counts. All others have stream 0. */
-  readonly priorities: readonly { readonly stream: number; readonly topics: readonly string[] }[];
-  /** Topics of which only the latest value matters while messages wait for the link. */
-  readonly latestOnly: readonly string[];
-};
-
-/** What is done with the messages of a topic: decided once. */
-type Treatment = {
-  readonly filter: string | undefined;
-  readonly stream: number;
-  readonly latestOnly: boolean;
-};
 /** A content that is being collected, or waits for the journal. */
-type Collected = {
+type Collected = Waiting & {
   readonly stream: number;
   readonly writer: ContentWriter;
-  /** The places of the messages that a later one of their topic can overtake. */
-  readonly latest: { readonly topic: string; readonly index: number }[];
-  /** Messages by source. */
-  readonly sources: Map<string, number>;
   /** What the sources want kept with these messages, and not without them. */
   notes: Map<string, string | undefined> | undefined;
-  content: Buffer | undefined;
-  count: number;
   kept: boolean;
+  /** Where it lies already, if it does. */
+  place: NewContent["place"];
 };
-
-/** A message whose source waits to hear that it is settled, in the order of arrival. */
-type Unsettled = { readonly settle: () => void; readonly content: { readonly kept: boolean } };
 
 export type IntakeOutput = {
   /** Contents are in the journal: send them. */
@@ -62,6 +48,8 @@ export type IntakeOutput = {
   lost(source: string, reason: LossReason, topic: string, payloadBytes: number): void;
   /** The journal refuses (undefined: it takes again). */
   blocked(why: string | undefined): void;
+  /** kept() was called while flush() was not: nobody has looked yet whether something can be sent. */
+  ready(): void;
 };
 
 export class Intake {
@@ -71,14 +59,15 @@ export class Intake {
   readonly #latest: LatestValues;
   readonly #output: IntakeOutput;
   readonly #open = new Map<number, Collected>();
-  readonly #treatments = new Map<string, Treatment>();
+  readonly #treatment: TopicTreatment;
   /** Writers that are free: each has a large buffer. */
   readonly #writers: ContentWriter[] = [];
   #closed: Collected[] = [];
-  #unsettled: Unsettled[] = [];
-  /** Stands for the bookings that the journal does not have yet. */
-  #booked: { kept: boolean } | undefined;
-  #bookedNotes = new Map<string, string | undefined>();
+  readonly #ahead: WriteAhead;
+  /** flush() was called for what could not be kept yet. */
+  #isDue = false;
+  readonly #unsettled = new Unsettled();
+  readonly #bookings = new Bookings();
   #waitingBytes = 0;
   #waitingMessages = 0;
   #blocked: string | undefined;
@@ -91,6 +80,10 @@ export class Intake {
     output: IntakeOutput,
   ) {
     this.#options = options;
+    this.#treatment = new TopicTreatment(options);
+    this.#ahead = new WriteAhead(journal, options.waitingBytesMax, (error, nowMs) =>
+      this.#noteWritten(error, nowMs),
+    );
     this.#journal = journal;
     this.#counters = counters;
     this.#latest = latest;
@@ -104,10 +97,11 @@ export class Intake {
 
   /**
    * Takes a message from a source; `onSettled` is called once it is kept, filtered or lost: then it may be
-   * acknowledged. The notes are kept in the same transaction as the message.
+   * acknowledged. It is left out where nobody waits to hear that. The notes are kept in the same transaction as the message.
    */
-  accept(source: string, message: Message, onSettled: () => void, notes?: Notes): void {
-    const { filter, stream, latestOnly } = this.#treat(message.topic);
+  accept(source: string, message: Message, onSettled?: () => void, notes?: Notes): void {
+    const treatment = this.#treatment.of(message.topic);
+    const { filter } = treatment;
     const loss = filter === undefined ? this.#judge(message) : undefined;
     if (filter !== undefined || loss !== undefined) {
       this.#counters.add(`source/${source}/accepted`);
@@ -116,6 +110,29 @@ export class Intake {
       this.#settleBooked(message.qos, onSettled, notes);
       return;
     }
+    this.#take(source, message, treatment, onSettled, notes);
+  }
+
+  /** Takes a message of the agent's own, below OWN_TOPICS. False when there is no room for it now, and it may come later. */
+  acceptOwn(message: Message): boolean {
+    if (message.payload.length > this.#options.messageBytesMax) return false;
+    if (this.#blocked !== undefined || this.#waitingBytes >= this.#options.waitingBytesMax / 2) return false;
+    this.#take(OWN_SOURCE, message, this.#treatment.of(message.topic));
+    return true;
+  }
+
+  /** The rule that keeps messages of this topic in the plant. */
+  filterOf(topic: string): string | undefined {
+    return this.#treatment.of(topic).filter;
+  }
+
+  #take(
+    source: string,
+    message: Message,
+    { stream, latestOnly }: Treatment,
+    onSettled?: () => void,
+    notes?: Notes,
+  ): void {
     const size = message.payload.length + message.topic.length + 32;
     let open = this.#collect(stream);
     if (open.writer.count > 0 && open.writer.length + size > this.#options.blockBytes) {
@@ -124,6 +141,7 @@ export class Intake {
     }
     if (latestOnly) open.latest.push({ topic: message.topic, index: open.writer.count });
     open.sources.set(source, (open.sources.get(source) ?? 0) + 1);
+    if (message.qos === 0) open.qos0.set(source, (open.qos0.get(source) ?? 0) + 1);
     if (notes !== undefined) {
       open.notes ??= new Map();
       for (const [name, value] of notes) open.notes.set(name, value);
@@ -132,9 +150,15 @@ export class Intake {
     open.writer.addMessage(message);
     this.#waitingBytes += open.writer.length - before;
     this.#waitingMessages++;
-    this.#unsettled.push({ settle: onSettled, content: open });
+    if (onSettled !== undefined) this.#unsettled.add(onSettled, open);
     if (open.writer.length >= this.#options.blockBytes) this.#close(stream);
-    this.#output.waiting(this.#closed.length >= CONTENTS_PER_WRITE);
+    this.#output.waiting(this.#isFull);
+  }
+
+  /** What waits should be kept at once, if it can. */
+  get #isFull(): boolean {
+    const { isBusy } = this.#ahead;
+    return isBusy ? this.#ahead.isFar(this.#waitingBytes) : this.#closed.length >= CONTENTS_PER_WRITE;
   }
 
   /** Books a message that a source could not even hand over. */
@@ -170,16 +194,22 @@ export class Intake {
   }
 
   /**
-   * Keeps what waits, and settles it. False when the journal did not take all of it: the rest waits on, unacknowledged.
+   * Keeps what waits, and settles it: large contents when the disk is done with them, or `now`. False when the journal did not
+   * take all of it: the rest waits on, unacknowledged.
    */
-  flush(nowMs: number): boolean {
+  flush(nowMs: number, now = false): boolean {
+    // The rest is kept when the disk is done with what it has.
+    if (!now && this.#ahead.isBusy && !this.#ahead.isFar(this.#waitingBytes)) {
+      this.#isDue = true;
+      return true;
+    }
     for (const stream of [...this.#open.keys()]) this.#close(stream);
     while (this.#closed.length > 0) {
-      // What has piled up while the journal refused may be more than it ever holds at once.
-      const problem = this.#keep(CONTENTS_PER_WRITE, nowMs) && this.#keep(1, nowMs);
+      if (!now && this.#writeAhead(nowMs)) return true;
+      const problem = this.#ahead.finish(this.#closed) ?? this.#keepSome(nowMs);
       if (problem !== undefined) return this.#block(problem);
     }
-    if (this.#booked !== undefined) {
+    if (this.#bookings.isWaiting) {
       const problem = this.#keepCounters(nowMs);
       if (problem !== undefined) return this.#block(problem);
     }
@@ -188,11 +218,35 @@ export class Intake {
     return true;
   }
 
+  /** What has piled up while the journal refused may be more than it ever holds at once. */
+  #keepSome(nowMs: number): string | undefined {
+    return this.#keep(this.#ahead.count || CONTENTS_PER_WRITE, nowMs) && this.#keep(1, nowMs);
+  }
+
+  /** True when the first contents are kept as soon as the disk has written them. */
+  #writeAhead(nowMs: number): boolean {
+    // What has failed, or takes so much that QoS 0 would be lost, is kept while everybody waits.
+    if (this.#blocked !== undefined || this.#waitingBytes >= this.#options.waitingBytesMax) return false;
+    if (!this.#ahead.begin(this.#closed.slice(0, CONTENTS_PER_WRITE), nowMs)) return false;
+    this.#isDue = this.#closed.length > this.#ahead.count;
+    return true;
+  }
+
+  #noteWritten(error: unknown, nowMs: number): void {
+    const isDue = this.#isDue || error !== undefined;
+    this.#isDue = false;
+    const problem = error === undefined ? this.#keepSome(nowMs) : explain(error);
+    if (problem !== undefined) this.#block(problem);
+    this.#output.ready();
+    if (this.#closed.length > 0 || this.#open.size > 0 || this.#bookings.isWaiting)
+      this.#output.waiting(isDue || this.#isFull);
+  }
+
   /** Keeps the first contents in one transaction; why not, when it could not. */
   #keep(contentsMax: number, nowMs: number): string | undefined {
     const batch = this.#closed.slice(0, contentsMax);
-    const contents = batch.map(({ stream, count, content }): NewContent => {
-      return { stream, count, skip: 0, content: content ?? Buffer.alloc(0) };
+    const contents = batch.map(({ stream, count, content = NOTHING, place }): NewContent => {
+      return { stream, count, skip: 0, content, place };
     });
     const bytes = contents.reduce((sum, { content }) => sum + content.length, 0);
     let rows: JournalRow[];
@@ -200,17 +254,18 @@ export class Intake {
       if (!this.#journal.hasRoom(bytes, this.#counters.changes()))
         return "it is full and nothing in it has been sent";
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return explain(error);
     }
     this.#count(batch, 1);
     try {
-      rows = this.#journal.append(contents, this.#counters.changes(), nowMs, this.#collectNotes(batch));
+      rows = this.#journal.append(contents, this.#counters.changes(), nowMs, this.#bookings.collect(batch));
     } catch (error) {
       this.#count(batch, -1);
-      return error instanceof Error ? error.message : String(error);
+      return explain(error);
     }
     this.#noteKept();
     this.#closed.splice(0, batch.length);
+    this.#ahead.noteKept(batch.length);
     this.#waitingBytes -= bytes;
     for (const [i, { first, stream }] of rows.entries()) {
       const collected = batch[i] as Collected;
@@ -218,7 +273,7 @@ export class Intake {
       this.#waitingMessages -= collected.count;
       for (const { topic, index } of collected.latest) this.#latest.note(stream, topic, first + index);
     }
-    this.#settleKept();
+    this.#unsettled.settleKept();
     this.#output.kept(rows);
     return undefined;
   }
@@ -226,29 +281,19 @@ export class Intake {
   /** Nothing but counters waits; why they could not be kept. */
   #keepCounters(nowMs: number): string | undefined {
     try {
-      this.#journal.append([], this.#counters.changes(), nowMs, this.#bookedNotes);
+      this.#journal.append([], this.#counters.changes(), nowMs, this.#bookings.notes);
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return explain(error);
     }
     this.#noteKept();
-    this.#settleKept();
+    this.#unsettled.settleKept();
     return undefined;
   }
 
   /** The counters are on the disk, and with them what was booked so far. */
   #noteKept(): void {
     this.#counters.noteKept();
-    if (this.#booked !== undefined) this.#booked.kept = true;
-    this.#booked = undefined;
-    this.#bookedNotes.clear();
-  }
-
-  /** Those booked apart first: what goes with a message may take back what was noted before it came. */
-  #collectNotes(batch: readonly Collected[]): Notes {
-    if (batch.every(({ notes }) => notes === undefined)) return this.#bookedNotes;
-    const all = new Map(this.#bookedNotes);
-    for (const { notes } of batch) for (const [name, value] of notes ?? []) all.set(name, value);
-    return all;
+    this.#bookings.noteKept();
   }
 
   /** Counters change with what they count, in the same transaction, so that they agree after any crash. */
@@ -265,22 +310,14 @@ export class Intake {
    * Settles what is filtered or lost once that is kept, so that a crash cannot make it vanish from the books after its
    * publisher has forgotten it; in the order in which messages came [MQTT-4.6.0-2]. QoS 0 waits for nothing.
    */
-  #settleBooked(qos: Qos, settle: () => void, notes?: Notes): void {
-    for (const [name, value] of notes ?? []) this.#bookedNotes.set(name, value);
+  #settleBooked(qos: Qos, settle: (() => void) | undefined, notes?: Notes): void {
     if (qos === 0 && notes === undefined) {
-      settle();
+      settle?.();
       return;
     }
-    this.#booked ??= { kept: false };
-    this.#unsettled.push({ settle, content: this.#booked });
+    const booked = this.#bookings.add(notes ?? NO_NOTES, () => [...this.#closed, ...this.#open.values()]);
+    if (settle !== undefined) this.#unsettled.add(settle, booked);
     this.#output.waiting(false);
-  }
-
-  #settleKept(): void {
-    const waiting = this.#unsettled.findIndex(({ content }) => !content.kept);
-    const settled = waiting < 0 ? this.#unsettled : this.#unsettled.slice(0, waiting);
-    this.#unsettled = waiting < 0 ? [] : this.#unsettled.slice(waiting);
-    for (const { settle } of settled) settle();
   }
 
   #block(why: string): false {
@@ -289,25 +326,50 @@ export class Intake {
     return false;
   }
 
-  #judge({ payload, qos }: Message): LossReason | undefined {
+  #judge({ topic, payload, qos }: Message): LossReason | undefined {
+    if (topic.startsWith(OWN_TOPICS)) return "reserved-topic";
     if (payload.length > this.#options.messageBytesMax) return "oversize";
-    return qos === 0 && this.#waitingBytes >= WAITING_BYTES_MAX ? "overflow" : undefined;
+    if (qos > 0 || this.#waitingBytes < this.#options.waitingBytesMax) return undefined;
+    return this.#options.qos0Overflow === "drop-oldest" && this.#dropOldest() ? undefined : "overflow";
+  }
+
+  /** Gives up the QoS 0 of the oldest content that has some; false when there is none. */
+  #dropOldest(): boolean {
+    // What the disk is at work on must stay as it is, and so must what goes with a message.
+    const free = this.#ahead.count;
+    const isFree = ({ qos0, notes }: Collected) => qos0.size > 0 && notes === undefined;
+    const index = this.#closed.findIndex((content, index) => index >= free && isFree(content));
+    const oldest = this.#closed[index];
+    const dropped = oldest && dropQos0(oldest);
+    if (oldest === undefined || dropped === undefined) return false;
+    this.#waitingBytes -= dropped.bytes;
+    this.#waitingMessages -= dropped.messages;
+    for (const [source, messages] of dropped.bySource) {
+      this.#counters.add(`source/${source}/accepted`, messages);
+      this.#counters.add(`source/${source}/lost/overflow`, messages);
+      this.#output.lost(source, "overflow", dropped.topic, dropped.payloadBytes);
+    }
+    if (oldest.count > 0) return true;
+    // Nobody waits to hear of it, but what came after it must not wait for it either.
+    oldest.kept = true;
+    this.#closed.splice(index, 1);
+    return true;
   }
 
   #collect(stream: number): Collected {
     const known = this.#open.get(stream);
     if (known !== undefined) return known;
-    const writer = this.#writers.pop() ?? new ContentWriter();
-    const sources = new Map<string, number>();
     const open: Collected = {
       stream,
-      writer,
+      writer: this.#writers.pop() ?? new ContentWriter(),
       latest: [],
-      sources,
+      sources: new Map(),
+      qos0: new Map(),
       notes: undefined,
       content: undefined,
       count: 0,
       kept: false,
+      place: undefined,
     };
     this.#open.set(stream, open);
     return open;
@@ -318,22 +380,15 @@ export class Intake {
     if (open === undefined) return;
     this.#open.delete(stream);
     open.count = open.writer.count;
-    open.content = open.writer.take();
+    open.content = this.#options.pool.take(open.writer);
     this.#writers.push(open.writer);
     this.#closed.push(open);
   }
+}
 
-  #treat(topic: string): Treatment {
-    const known = this.#treatments.get(topic);
-    if (known !== undefined) return known;
-    const matches = (filters: readonly string[]) => filters.some((filter) => matchTopic(filter, topic));
-    const treatment = {
-      filter: this.#options.filters.find(({ drop }) => matches(drop))?.name,
-      stream: this.#options.priorities.find(({ topics }) => matches(topics))?.stream ?? 0,
-      latestOnly: matches(this.#options.latestOnly),
-    };
-    if (this.#treatments.size >= TOPICS_MAX) this.#treatments.clear();
-    this.#treatments.set(topic, treatment);
-    return treatment;
-  }
+const NOTHING = Buffer.alloc(0);
+const NO_NOTES: Notes = new Map();
+
+function explain(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -3,7 +3,7 @@
 // not acknowledged.
 import { ContentWriter } from "../../shared/framing/content.ts";
 import type { SkipReason } from "../../shared/framing/reasons.ts";
-import type { BlockLog, Durability, ReadRow } from "../../shared/store/block-log.ts";
+import type { BlockLog, Durability, NewRow, Preparation, ReadRow } from "../../shared/store/block-log.ts";
 
 /** Sequences set aside at a time when a power cut could take back what was sent already. */
 const RESERVE = 1_000_000;
@@ -41,7 +41,8 @@ export type JournalRow = {
   readonly content: Uint8Array;
 };
 
-export type NewContent = Pick<JournalRow, "stream" | "count" | "skip" | "content">;
+/** `place`: where prepare() has put it. */
+export type NewContent = Pick<JournalRow, "stream" | "count" | "skip" | "content"> & Pick<NewRow, "place">;
 /** Messages that a row does not carry after all, by reason. */
 export type RowLosses = ReadonlyMap<SkipReason, number>;
 
@@ -181,14 +182,15 @@ export class Journal {
     notes: Notes = NO_NOTES,
   ): JournalRow[] {
     const next = new Map<number, number>();
-    const rows = contents.map((content): JournalRow => {
-      const first = next.get(content.stream) ?? this.next(content.stream);
-      next.set(content.stream, first + content.count);
-      return { ...content, first, messages: content.count - content.skip, timeMs: nowMs };
+    const rows = contents.map(({ stream, count, skip, content }): JournalRow => {
+      const first = next.get(stream) ?? this.next(stream);
+      next.set(stream, first + count);
+      return { stream, first, count, skip, messages: count - skip, timeMs: nowMs, content };
     });
     for (const [stream, end] of next) this.#reserve(stream, end);
     this.#log.write(() => {
-      for (const { messages: _, ...row } of rows) this.#log.append({ ...row, clockDifferenceMs: 0 });
+      for (const [index, { messages: _, ...row }] of rows.entries())
+        this.#log.append({ ...row, clockDifferenceMs: 0, place: contents[index]?.place });
       for (const [stream, end] of next) this.#log.setValue(`next.${stream}`, String(end));
       this.#saveValues(counters);
       for (const [name, value] of notes) {
@@ -203,6 +205,11 @@ export class Journal {
       lane.unsentMessages += row.messages;
     }
     return rows;
+  }
+
+  /** Writes contents for append() ahead of it, as BlockLog.prepare() says. Throws what the log throws. */
+  prepare(contents: readonly Uint8Array[], onDone: (error?: unknown) => void): Preparation | undefined {
+    return this.#log.prepare?.(contents, onDone);
   }
 
   /** Rows of the stream from `sequence` on, in order; one that the disk gave back altered comes as a skip. */
@@ -229,7 +236,7 @@ export class Journal {
     if (row.first < lane.sent) return;
     lane.sent = row.first + row.count;
     // A row of no message may stand for rows that the disk lost after they were counted.
-    if (row.messages === 0) lane.unsentMessages = this.#log.countMessages(row.stream, lane.sent);
+    if (row.messages === 0) lane.unsentMessages = this.#countUnsent(row.stream, lane.sent, lane.next);
     else lane.unsentMessages -= row.messages;
     this.#dirty = true;
   }
@@ -276,7 +283,7 @@ export class Journal {
     const sent = Math.min(next, Number(this.#log.value(`sent.${stream}`) ?? "0"));
     const repeated = Math.min(sent, Number(this.#log.value(`repeated.${stream}`) ?? sent));
     const reserved = Number(this.#log.value(`reserved.${stream}`) ?? "0");
-    const unsentMessages = this.#log.countMessages(stream, sent);
+    const unsentMessages = this.#countUnsent(stream, sent, next);
     const voided = this.unclean && this.#options.durability === "os";
     const lane = {
       next,
@@ -288,6 +295,12 @@ export class Journal {
     };
     this.#lanes.set(stream, lane);
     return lane;
+  }
+
+  /** Also those that are in no row any more, because the disk lost it: until their turn comes, and they are booked as lost. */
+  #countUnsent(stream: number, sent: number, next: number): number {
+    const missing = next - sent - this.#log.countSequences(stream, sent);
+    return this.#log.countMessages(stream, sent) + Math.max(0, missing);
   }
 
   /** Sets sequences aside on disk before the first of them is used, so that a power cut cannot make one be used twice. */
@@ -320,6 +333,7 @@ function replaceCorrupt(row: ReadRow): JournalRow & { readonly losses?: RowLosse
   if (row.intact) return { ...row, messages };
   const writer = new ContentWriter();
   writer.addSkip(row.count, "corrupt");
-  const losses: RowLosses = new Map([["corrupt", messages]]);
+  // A row that carried no message all the same used up its sequences.
+  const losses: RowLosses = new Map([messages > 0 ? ["corrupt", messages] : ["void", row.skip]]);
   return { ...row, messages, skip: row.count, content: writer.take(), losses };
 }

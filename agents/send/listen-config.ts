@@ -26,6 +26,7 @@ import { oneOrMore, table, tables } from "../../shared/config/table.ts";
 import type { Partially } from "../../shared/config/validate.ts";
 import type { AccessRule } from "./ingress/listen/access.ts";
 import { readUsers, type Users } from "./ingress/listen/users.ts";
+import { type SparkplugConfig, sparkplugTable, toSparkplug } from "./sparkplug-config.ts";
 
 const CRL_BYTES_MAX = 16_777_216;
 const CRL_BLOCK = /-----BEGIN X509 CRL-----[\s\S]+?-----END X509 CRL-----/;
@@ -54,6 +55,8 @@ export type ListenSource = {
   readonly usersFile: string | undefined;
   readonly users: Users | undefined;
   readonly access: readonly AccessRule[];
+  /** "*" stands for any characters. */
+  readonly sharedClientIds: readonly string[];
   readonly subscriptions: "accept" | "refuse";
   readonly dollarTopics: "keep-back" | "forward";
   readonly receiveMaximum: number;
@@ -69,6 +72,7 @@ export type ListenSource = {
   readonly banAfterFailures: number;
   readonly banWindowSeconds: number;
   readonly banSeconds: number;
+  readonly sparkplug: SparkplugConfig | undefined;
 };
 
 const PATH_ALLOWED = 'must be a path that begins with "/", such as "/mqtt"';
@@ -113,7 +117,9 @@ export const listenTable = table({
   name: name().describe("Name of the source in logs, counters and the ledger."),
   type: z
     .literal("listen")
-    .describe("Is itself the broker that plant clients and bridges publish to. Delivers nothing to them."),
+    .describe(
+      "Is itself the broker that plant clients and bridges publish to. Delivers nothing to them, but for what sparkplug says.",
+    ),
   listener: tables("source.listener", listenerTable(), 1, 16).describe("Where clients connect."),
   anonymous: flag()
     .default(false)
@@ -139,10 +145,13 @@ export const listenTable = table({
   )
     .default([])
     .describe("Who may publish where. Without any, everyone who was let in may publish everywhere."),
+  shared_client_ids: patterns().describe(
+    'Client ids that many connections may have at a time, "*" for any characters: bridges of clusters whose nodes all use one. They do not throw each other off, and their sessions end with their connections: a QoS 2 message under way then may come twice.',
+  ),
   subscriptions: choice(["accept", "refuse"])
     .default("accept")
     .describe(
-      "What clients hear that subscribe. Nothing is ever delivered; many do not work when they are refused.",
+      "What clients hear that subscribe. Nothing is delivered but what sparkplug says; many do not work when they are refused.",
     ),
   dollar_topics: choice(["keep-back", "forward"])
     .default("keep-back")
@@ -183,6 +192,11 @@ export const listenTable = table({
     .describe("Failed log-ins from one address, within ban_window_seconds, that shut it out. 0: never."),
   ban_window_seconds: wholeNumber(1, 86_400).default(300).describe("See ban_after_failures."),
   ban_seconds: wholeNumber(1, 604_800).default(300).describe("How long an address stays shut out."),
+  sparkplug: sparkplugTable()
+    .optional()
+    .describe(
+      "What is done for Sparkplug B edge nodes. `sparkplug = true` stands for this table with its defaults.",
+    ),
 });
 
 export type ListenTable = z.output<typeof listenTable>;
@@ -336,6 +350,7 @@ export function toListen(review: Review, value: ListenTable, material: ListenMat
       clientIds: many(client_ids),
       publish: many(publish) ?? [],
     })),
+    sharedClientIds: many(value.shared_client_ids) ?? [],
     subscriptions: value.subscriptions,
     dollarTopics: value.dollar_topics,
     receiveMaximum: value.receive_maximum,
@@ -350,5 +365,6 @@ export function toListen(review: Review, value: ListenTable, material: ListenMat
     banAfterFailures: value.ban_after_failures,
     banWindowSeconds: value.ban_window_seconds,
     banSeconds: value.ban_seconds,
+    sparkplug: toSparkplug(value.sparkplug),
   };
 }

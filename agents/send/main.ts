@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { fetchStatus } from "../../shared/admin/client.ts";
 import { startAdmin } from "../../shared/admin/server.ts";
-import { createAnchoredClock, describeStep } from "../../shared/anchored-clock.ts";
+import { createAnchoredClock, describeStep, holdForTurn } from "../../shared/anchored-clock.ts";
 import { BUILD_INFO } from "../../shared/build-info.ts";
 import { CONFIG_OPTION, type CommandTable, KEYGEN_COMMAND } from "../../shared/cli/command.ts";
 import { EXIT, type ExitStatus } from "../../shared/cli/exit.ts";
@@ -10,6 +10,7 @@ import { generateKey } from "../../shared/cli/keygen.ts";
 import { type CommandValues, parseCommandLine } from "../../shared/cli/parse.ts";
 import { readPassword } from "../../shared/cli/password-input.ts";
 import { formatFaults } from "../../shared/config/loaded.ts";
+import { type Finding, formatFinding, formatVerdict } from "../../shared/doctor/finding.ts";
 import { deriveKeyId } from "../../shared/framing/keys.ts";
 import { inspectPath } from "../../shared/inspect/inspect.ts";
 import { INSPECT_COMMAND } from "../../shared/inspect/options.ts";
@@ -18,6 +19,7 @@ import { createLog, type Logger } from "../../shared/log.ts";
 import { openSupervisor } from "../../shared/native/notify.ts";
 import { LogRefusal } from "../../shared/store/schema.ts";
 import { loadSendConfig, type SendConfig } from "./config.ts";
+import { examine } from "./doctor/doctor.ts";
 import { prepareInspect } from "./inspect-command.ts";
 import { checkPasswd, PASSWD_COMMAND, setPassword } from "./passwd-command.ts";
 import { askReplay } from "./replay-command.ts";
@@ -39,6 +41,12 @@ const TABLE: CommandTable = {
     {
       name: "check",
       summary: "Read the configuration and every file it names, and tell all faults",
+      options: [CONFIG_OPTION],
+    },
+    {
+      name: "doctor",
+      summary:
+        "Try what the configuration names: disk, paths, sources; says what to do about what fails. Nothing is sent",
       options: [CONFIG_OPTION],
     },
     KEYGEN_COMMAND,
@@ -73,8 +81,8 @@ const TABLE: CommandTable = {
   ],
 };
 
-/** On SIGHUP: the link keys are read again, so that they can be rotated while messages flow. */
-function reloadKeys(file: string, running: SendConfig, agent: SendAgent, log: Logger): void {
+/** On SIGHUP: link keys and access rules are read again, so that they can change while messages flow. */
+function reload(file: string, running: SendConfig, agent: SendAgent, log: Logger): void {
   const loaded = loadSendConfig(file, process.env, { expiredCertificates: "allow" });
   if (!loaded.ok) {
     log.error(
@@ -94,16 +102,18 @@ function reloadKeys(file: string, running: SendConfig, agent: SendAgent, log: Lo
   }
   agent.setKeys(loaded.config.link.keys.map((key) => key.reveal()));
   log.info({ keyIds: showKeyIds(loaded.config) }, "link keys read again; other changes need a restart");
+  agent.setAccess(loaded.config.sources);
 }
 
 async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
   const log = createLog({ agent: "send", level: config.log.level, file: config.log.file });
   log.info({ version, commit, link: config.link.id, keyIds: showKeyIds(config) }, "tidegate-send starts");
-  const clock = createAnchoredClock(
+  const anchored = createAnchoredClock(
     Date.now,
     () => performance.now(),
     (deviationMs) => log.warn({ deviationMs }, describeStep(deviationMs)),
   );
+  const clock = holdForTurn(anchored);
   try {
     const agent = await SendAgent.start(config, {
       log,
@@ -122,7 +132,7 @@ async function runAgent(file: string, config: SendConfig): Promise<ExitStatus> {
         readiness: () => judgeReadiness(agent.figures()),
       });
     if (admin) log.info({ address: admin.address }, "admin listening");
-    process.on("SIGHUP", () => reloadKeys(file, config, agent, log));
+    process.on("SIGHUP", () => reload(file, config, agent, log));
     const supervisor = openSupervisor(process.env, process.pid, (why) => log.warn(why));
     supervisor.ready(`link ${config.link.id}`);
     const signal = await waitForSignal();
@@ -159,7 +169,8 @@ async function main(): Promise<ExitStatus> {
   if (line.name === "inspect") return inspect(line.values);
   const isRun = line.name === "run";
   const loaded = loadSendConfig(line.values.config ?? "", process.env, {
-    expiredCertificates: isRun ? "allow" : "refuse",
+    // To doctor one that has ended is a finding among others.
+    expiredCertificates: isRun || line.name === "doctor" ? "allow" : "refuse",
   });
   if (!loaded.ok) {
     process.stderr.write(formatFaults(loaded.faults));
@@ -167,6 +178,7 @@ async function main(): Promise<ExitStatus> {
   }
   if (isRun) return runAgent(line.values.config ?? "", loaded.config);
   if (line.name === "check") return check(loaded.config);
+  if (line.name === "doctor") return doctor(loaded.config);
   if (line.name === "replay") return replay(loaded.config, line.values);
   return showStatus(loaded.config, line.values);
 }
@@ -176,6 +188,16 @@ function check(config: SendConfig): ExitStatus {
   return print(
     `configuration is fine: link ${link.id}, ${describeSealing(config)}, ${count(link.paths.length, "path")}, ${count(sources.length, "source")}\n`,
   );
+}
+
+async function doctor(config: SendConfig): Promise<ExitStatus> {
+  const findings: Finding[] = [];
+  for await (const finding of examine(config)) {
+    findings.push(finding);
+    print(formatFinding(finding));
+  }
+  print(formatVerdict(findings));
+  return findings.some(({ level }) => level === "fail") ? EXIT.failed : EXIT.ok;
 }
 
 async function replay(config: SendConfig, values: CommandValues): Promise<ExitStatus> {
@@ -192,11 +214,22 @@ async function passwd(values: CommandValues): Promise<ExitStatus> {
     process.stderr.write(`${problem}\n`);
     return EXIT.usage;
   }
-  const isRemoval = values.delete !== undefined;
-  const password = isRemoval
-    ? ""
-    : await readPassword(process.stdin, (text) => void process.stderr.write(text));
-  if (password === undefined) return EXIT.failed;
+  let password = "";
+  if (values.delete === undefined) {
+    // Killed while somebody types, it must not leave a terminal behind that shows nothing.
+    for (const signal of ["SIGTERM", "SIGHUP", "SIGQUIT"] as const)
+      process.once(signal, () => {
+        if (process.stdin.isTTY) process.stdin.setRawMode(false);
+        process.exit(EXIT.failed);
+      });
+    const typed = await readPassword(process.stdin, (text) => void process.stderr.write(text));
+    if (!typed.ok) {
+      const why = typed.reason === "different" ? "the two are different" : "it was not typed to its end";
+      process.stderr.write(`cannot set the password: ${why}; nothing has changed\n`);
+      return EXIT.failed;
+    }
+    password = typed.password;
+  }
   const result = await setPassword(values, password);
   process.stderr.write(result.stderr);
   print(result.stdout);

@@ -8,11 +8,11 @@ import { openBlockLog } from "../../shared/store/open.ts";
 import { describeRepair } from "../../shared/store/repair-text.ts";
 import type { SendConfig } from "./config.ts";
 import { SendCore } from "./core.ts";
-import { startListen } from "./ingress/listen.ts";
 import type { Source } from "./ingress/source.ts";
-import { startSubscribe } from "./ingress/subscribe.ts";
+import { startSource } from "./ingress/start.ts";
 import { adoptJournal } from "./journal-salvage.ts";
 import { openPaths, type Path } from "./link/paths.ts";
+import type { Range } from "./link/repeats.ts";
 import { openReplayDesk } from "./replay-desk.ts";
 import type { SendFigures } from "./status.ts";
 
@@ -24,6 +24,10 @@ const IDLE_PUMP_MS = 50;
 /** How long the last heartbeat may take to leave. */
 const FAREWELL_MS = 1000;
 const REFUSAL_LOG_MS = 10_000;
+/** Spoilt ranges that are named; beyond, they are summed up like any other loss. */
+const SPOILT_LINES_MAX = 100;
+/** How long edge nodes may take to hear that we stop. */
+const GOODBYE_MS = 1000;
 
 export type Rim = {
   readonly log: Logger;
@@ -46,9 +50,13 @@ export class SendAgent {
   readonly #startedMs: number;
   #sources: Source[] = [];
   #timers: ReturnType<typeof setInterval>[] = [];
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  /** The flush that is to come. */
+  #linger: { cancel(): void } | undefined;
+  #flushedMs = Number.NEGATIVE_INFINITY;
   #stopping = false;
   #problem: string | undefined;
+  /** Ranges that the disk has spoilt. */
+  #spoilt = 0;
   #readFault: string | undefined;
   /** What keeps cursors and counters from the disk: it ends by itself, whether or not messages come. */
   #saveProblem: string | undefined;
@@ -82,6 +90,8 @@ export class SendAgent {
       repeatAfterMs: link.repeatAfterSeconds * 1000,
       blockBytes: limitBlockBytes(link),
       messageBytesMax: config.limits.messageBytesMax,
+      waitingBytesMax: config.journal.waitingBytesMax,
+      qos0Overflow: config.journal.qos0Overflow,
       filters: config.filters,
       priorities: config.priorities,
       latestOnly: config.latestOnly,
@@ -96,7 +106,8 @@ export class SendAgent {
       waiting: (full) => this.#scheduleFlush(full, link.lingerMs),
       lost: (source, reason, topic, payloadBytes) => this.#logLoss(source, reason, topic, payloadBytes),
       blocked: (why) => this.#noteBlocked(why),
-      skipped: (reason, messages) => this.#logSkip(reason, messages),
+      ready: () => this.#pump(),
+      skipped: (reason, messages, range) => this.#logSkip(reason, messages, range),
     });
     this.#replays = openReplayDesk(directory, this.#core, rim.log);
     const { journal } = this.#core;
@@ -120,16 +131,23 @@ export class SendAgent {
     this.#timers.push(setInterval(() => this.#pump(), IDLE_PUMP_MS));
     this.#pump();
     const trust = { unclean: this.#core.journal.unclean, durability: this.#config.journal.durability };
+    const accepts = () => this.#problem === undefined && !this.#stopping;
     this.#sources = sources.map((source) =>
-      source.type === "listen"
-        ? startListen(source, limits.messageBytesMax, this.#core, trust, this.#rim)
-        : startSubscribe(source, limits.messageBytesMax, this.#core, this.#rim),
+      startSource(source, limits.messageBytesMax, this.#core, trust, this.#rim, accepts),
     );
   }
 
   /** Takes other link keys without a restart. */
   setKeys(linkKeys: readonly Uint8Array[]): void {
     this.#core.setKeys(linkKeys);
+  }
+
+  /** Takes other access rules of listening sources without a restart. */
+  setAccess(sources: SendConfig["sources"]): void {
+    for (const source of sources) {
+      if (source.type !== "listen") continue;
+      this.#sources.find(({ name }) => name === source.name)?.setAccess?.(source.access);
+    }
   }
 
   /**
@@ -140,9 +158,10 @@ export class SendAgent {
     if (this.#stopping) return true;
     this.#stopping = true;
     const deadline = this.#rim.steady() + graceMs;
+    await this.#sayGoodbye();
     for (const source of this.#sources) source.pause();
-    clearTimeout(this.#linger);
-    while (!(this.#flush() && this.#core.idle) && this.#rim.steady() < deadline) {
+    this.#linger?.cancel();
+    while (!(this.#flush(true) && this.#core.idle) && this.#rim.steady() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     const idle = this.#core.idle;
@@ -162,27 +181,46 @@ export class SendAgent {
     return idle;
   }
 
+  /** Those who buffer while we are away are told first, so that they do. */
+  async #sayGoodbye(): Promise<void> {
+    await Promise.race([
+      Promise.all(this.#sources.map((source) => source.sayGoodbye?.())),
+      new Promise((resolve) => setTimeout(resolve, GOODBYE_MS)),
+    ]);
+  }
+
   #now(): Moment {
     return { wallMs: this.#rim.clock(), steadyMs: this.#rim.steady() };
   }
 
+  /** What comes after a pause goes at once, with all that this turn brings; what follows keeps its distance. */
   #scheduleFlush(full: boolean, lingerMs: number): void {
     if (this.#stopping) return;
     // What is full need not linger; what the journal refuses is tried again by the timer alone.
     if (full && this.#problem === undefined) {
-      clearTimeout(this.#linger);
-      this.#linger = undefined;
-      if (!this.#flush()) this.#linger = setTimeout(() => this.#endLinger(), RETRY_JOURNAL_MS);
-    } else this.#linger ??= setTimeout(() => this.#endLinger(), lingerMs);
+      this.#linger?.cancel();
+      this.#endLinger();
+      return;
+    }
+    if (this.#linger !== undefined) return;
+    const leftMs = this.#flushedMs + lingerMs - this.#rim.steady();
+    this.#linger = leftMs > 0 ? after(leftMs, () => this.#endLinger()) : afterTurn(() => this.#endLinger());
   }
 
   #endLinger(): void {
     this.#linger = undefined;
-    if (!this.#flush()) this.#linger = setTimeout(() => this.#endLinger(), RETRY_JOURNAL_MS);
+    if (!this.#flush()) this.#tryAgain();
   }
 
-  #flush(): boolean {
-    const kept = this.#core.flush(this.#rim.clock());
+  /** What was settled in a flush that then failed may have brought more, and a timer with it. */
+  #tryAgain(): void {
+    this.#linger?.cancel();
+    this.#linger = after(RETRY_JOURNAL_MS, () => this.#endLinger());
+  }
+
+  #flush(now = false): boolean {
+    this.#flushedMs = this.#rim.steady();
+    const kept = this.#core.flush(this.#rim.clock(), now);
     this.#pump();
     return kept;
   }
@@ -208,6 +246,7 @@ export class SendAgent {
 
   #save(): void {
     this.#replays.look();
+    this.#logHeldBack();
     try {
       this.#core.save(this.#rim.clock());
       if (this.#saveProblem !== undefined) this.#rim.log.info("the journal keeps its counters again");
@@ -229,13 +268,34 @@ export class SendAgent {
   }
 
   #logLoss(source: string, reason: string, topic: string, payloadBytes: number): void {
-    const alike = this.#limiter.allow(`${source} ${reason} ${topic}`, this.#rim.steady());
+    const group = `${source} ${reason}`;
+    const alike = this.#limiter.allow(`${group} ${topic}`, this.#rim.steady(), group);
     if (alike === undefined) return;
     const figures = { source, reason, topic: topic.slice(0, 256), payloadBytes, alike };
     this.#rim.log.warn(figures, `message refused: ${reason}`);
   }
 
-  #logSkip(reason: string, messages: number): void {
+  /** Of topics that there are too many of to have a line each. */
+  #logHeldBack(): void {
+    for (const [group, held] of this.#limiter.heldBack(this.#rim.steady())) {
+      const [source, reason] = group.split(" ");
+      this.#rim.log.warn(
+        { source, reason, alike: held },
+        `messages refused: ${reason}: ${held} more, of other topics`,
+      );
+    }
+  }
+
+  #logSkip(reason: string, messages: number, { stream, first, end }: Range): void {
+    // What a disk has spoilt is named one by one, up to a bound: each is a message that was acknowledged.
+    if (reason === "corrupt" && this.#spoilt++ < SPOILT_LINES_MAX) {
+      const range = { stream, first, last: end - 1, messages };
+      this.#rim.log.error(
+        range,
+        "the journal's disk has spoilt messages that were not sent yet: they are lost",
+      );
+      return;
+    }
     const alike = this.#limiter.allow(`skip ${reason}`, this.#rim.steady());
     if (alike !== undefined)
       this.#rim.log.warn({ reason, messages, alike }, `messages given up while they waited: ${reason}`);
@@ -279,4 +339,14 @@ function limitBlockBytes(link: SendConfig["link"]): number {
 
 function hex(value: bigint): string {
   return value.toString(16).padStart(16, "0");
+}
+
+function after(ms: number, work: () => void): { cancel(): void } {
+  const timer = setTimeout(work, Math.ceil(ms));
+  return { cancel: () => clearTimeout(timer) };
+}
+
+function afterTurn(work: () => void): { cancel(): void } {
+  const immediate = setImmediate(work);
+  return { cancel: () => clearImmediate(immediate) };
 }

@@ -25,6 +25,13 @@ import {
   loadListen,
   toListen,
 } from "./listen-config.ts";
+import {
+  reviewListen,
+  reviewTopics,
+  type SparkplugConfig,
+  sparkplugTable,
+  toSparkplug,
+} from "./sparkplug-config.ts";
 
 export type Subscription = { readonly filter: string; readonly qos: Qos };
 
@@ -35,6 +42,7 @@ export type SubscribeSource = MqttSession & {
   readonly cleanStart: boolean;
   readonly sessionExpirySeconds: number;
   readonly receiveMaximum: number;
+  readonly sparkplug: SparkplugConfig | undefined;
 };
 
 /** Grows by one type with each kind of source. */
@@ -80,6 +88,11 @@ const subscribeTable = table({
   receive_maximum: wholeNumber(1, 65_535)
     .default(1000)
     .describe("Messages that the broker may send before the first is acknowledged (MQTT 5)."),
+  sparkplug: sparkplugTable()
+    .optional()
+    .describe(
+      "What is done for Sparkplug B edge nodes. `sparkplug = true` stands for this table with its defaults.",
+    ),
 });
 
 export const sourceTable = typedTable([subscribeTable, listenTable]);
@@ -99,16 +112,23 @@ export function loadSources(
   const at = (index: number, key: string): KeyPath => ["source", index, key];
   review.requireUnique(sources.map((source, index) => ({ path: at(index, "name"), value: source?.name })));
   review.requireUnique(
-    sources.map((source, index) => {
-      if (isListen(source)) return { path: at(index, "client_id"), value: undefined };
+    sources.flatMap((source, index) => {
+      if (isListen(source)) return [];
       const clientId = source?.client_id ?? defaultClientId(linkId, source?.name);
-      return { path: at(index, "client_id"), value: describeSeat(source?.url, clientId) };
+      // Sparkplug has connections of its own beside it.
+      const ids = source?.sparkplug === undefined ? [clientId] : [clientId, ...listHostIds(clientId)];
+      return ids.map((id) => ({ path: at(index, "client_id"), value: describeSeat(source?.url, id) }));
     }),
   );
   review.requireUnique(sources.flatMap((source, index) => listListeners(source, index)));
   return sources.map((source, index): SourceMaterial => {
-    if (isListen(source)) return { type: "listen", listen: loadListen(review, ["source", index], source) };
+    if (isListen(source)) {
+      if (source.sparkplug !== undefined) reviewListen(review, index, source.subscriptions);
+      return { type: "listen", listen: loadListen(review, ["source", index], source) };
+    }
     const topics = source?.topics ?? [];
+    const filters = topics.flatMap((topic) => (typeof topic === "string" ? topic : topic?.filter) ?? []);
+    if (source?.sparkplug !== undefined && filters.length > 0) reviewTopics(review, index, filters);
     review.requireUnique(
       topics.map((topic, place) => ({
         path: ["source", index, "topics", place],
@@ -165,7 +185,13 @@ function toSubscribe(value: SubscribeTable, linkId: string, material: SessionMat
     cleanStart: value.clean_start,
     sessionExpirySeconds: value.session_expiry_seconds,
     receiveMaximum: value.receive_maximum,
+    sparkplug: toSparkplug(value.sparkplug),
   };
+}
+
+/** The client ids of the connections on which the agent speaks to edge nodes, one for each form of STATE. */
+export function listHostIds(clientId: string | undefined): string[] {
+  return clientId === undefined ? [] : [`${clientId}-sparkplug`, `${clientId}-sparkplug-2.2`];
 }
 
 function defaultClientId(linkId: string | undefined, source: string | undefined): string | undefined {

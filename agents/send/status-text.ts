@@ -6,6 +6,7 @@ import {
   formatReasons,
   formatRows,
 } from "../../shared/admin/text.ts";
+import { describeSparkplug } from "./sparkplug/text.ts";
 import type { SendStatus } from "./status.ts";
 
 function describeListen(listen: SendStatus["sources"][number]["listen"]): string[] {
@@ -25,11 +26,17 @@ export function formatSendStatus(status: SendStatus): string {
   const { ledger, link, journal } = status;
   const head = `tidegate-send ${status.version}, link ${status.linkId}: ${status.state}, up ${formatDuration(status.uptimeSeconds)}\n`;
   const problem = status.problem === null ? "" : `  cannot write the journal: ${status.problem}\n`;
-  const sources = status.sources.map(({ name, state, problem: why, accepted, filtered, lost, listen }) => {
-    const figures = `${state}, accepted ${formatCount(accepted)}, filtered ${formatReasons(filtered)}, lost ${formatReasons(lost)}`;
-    const more = [...(why === null ? [] : [why]), ...describeListen(listen)];
-    return [name, [figures, ...more].join("\n    ")] as const;
-  });
+  const sources = status.sources.map(
+    ({ name, state, problem: why, accepted, filtered, lost, listen, sparkplug }) => {
+      const figures = `${state}, accepted ${formatCount(accepted)}, filtered ${formatReasons(filtered)}, lost ${formatReasons(lost)}`;
+      const more = [
+        ...(why === null ? [] : [why]),
+        ...describeListen(listen),
+        ...describeSparkplug(sparkplug),
+      ];
+      return [name, [figures, ...more].join("\n    ")] as const;
+    },
+  );
   const paths = link.paths.map((path) => {
     const figures = `${path.endpoint}, ${formatCount(path.datagrams)} datagrams, ${formatBytes(path.bytes)}, waiting ${formatBytes(path.queuedBytes)}`;
     return [

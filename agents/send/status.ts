@@ -7,6 +7,8 @@ import type { Counters } from "../../shared/counters.ts";
 import type { ListenFigures, Source } from "./ingress/source.ts";
 import { type SendLedger, type SourceLedger, sourceLedger } from "./ledger.ts";
 import type { PathCounters } from "./link/path-queue.ts";
+import type { SparkplugFigures } from "./sparkplug/figures.ts";
+import { addSparkplugMetrics } from "./sparkplug/metrics.ts";
 
 export type SendFigures = {
   readonly linkId: string;
@@ -46,6 +48,8 @@ export type SendStatus = {
     readonly problem: string | null;
     /** Only of a source that clients connect to. */
     readonly listen?: ListenFigures;
+    /** Only of a source with Sparkplug. */
+    readonly sparkplug?: SparkplugFigures;
   })[];
   readonly ledger: SendLedger;
   readonly journal: { readonly bytes: number; readonly bytesMax: number };
@@ -74,8 +78,12 @@ export function makeStatus(figures: SendFigures, nowMs: number): SendStatus {
     uptimeSeconds: Math.max(0, Math.round((nowMs - figures.startedMs) / 1000)),
     sources: figures.sources.map((source) => {
       const ledger = sourceLedger(source, figures.counters);
-      const { listen } = source;
-      return { ...ledger, problem: ledger.problem ?? null, ...(listen === undefined ? {} : { listen }) };
+      const { listen, sparkplug } = source;
+      const more = {
+        ...(listen === undefined ? {} : { listen }),
+        ...(sparkplug === undefined ? {} : { sparkplug }),
+      };
+      return { ...ledger, problem: ledger.problem ?? null, ...more };
     }),
     ledger: figures.ledger,
     journal: { bytes: figures.journalBytes, bytesMax: figures.journalBytesMax },
@@ -159,6 +167,7 @@ export function createMetrics(read: () => SendFigures): Metrics {
       }
     },
   );
+  addSparkplugMetrics(metrics, () => read().sources);
   metrics.counter("tidegate_send_filtered_total", "Messages a rule kept back.", ["rule"], () =>
     labelled("rule", read().ledger.filtered),
   );

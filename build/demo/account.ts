@@ -31,6 +31,7 @@ export function findDisagreements(snapshot: Snapshot): string[] {
   expectEqual("held by the send agent", send.held, 0);
   expectEqual("lost by the send agent", sum(send.lost), 0);
   expectEqual("lost on the link", sum(readLedger(snapshot.recv.ledger).lost), 0);
+  expectEqual("difference of the two agents' ledgers", readDifference(snapshot.recv) ?? Number.NaN, 0);
   expectEqual("accepted for headquarters", hq.accepted, crossing);
   expectEqual("forwarded to headquarters", hq.forwarded, crossing);
   expectEqual("held for headquarters", hq.held, 0);
@@ -65,12 +66,25 @@ export function printAccount(snapshot: Snapshot): string[] {
       listReasons({ ...send.lost, ...linkLost, ...hq.lost }),
     ),
     row("held", send.held, hq.held),
+    `The receiver compared both ledgers: ${describeDifference(snapshot.recv)}`,
     `Counted independently: published ${show(snapshot.published)}, arrived ${show(snapshot.arrived)}, missing ${show(snapshot.missing)}`,
     `Compared by content: ${snapshot.altered} altered, ${snapshot.duplicated} twice, ${snapshot.outOfOrder} out of order`,
     ...(disagreements.length === 0
       ? ["It agrees."]
       : ["It does not agree:", ...disagreements.map((line) => `  ${line}`)]),
   ];
+}
+
+/** Undefined before the first comparison. */
+function readDifference(recv: RecvStatus): number | undefined {
+  return recv.ledger?.comparison?.difference;
+}
+
+/** What the receiver says of the sender's ledger and its own. */
+export function describeDifference(recv: RecvStatus): string {
+  const difference = readDifference(recv);
+  if (difference === undefined) return "not yet";
+  return difference === 0 ? "no difference" : `they differ by ${show(difference)}`;
 }
 
 export function show(count: number): string {

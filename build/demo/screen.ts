@@ -1,6 +1,6 @@
 // Draws the demonstration as lines of styled pieces: the way of a message, the account of both sides, the
 // latest arrivals. Pure: a snapshot and a width in, lines out; the terminal is painted elsewhere.
-import { findDisagreements, type Snapshot, show } from "./account.ts";
+import { describeDifference, findDisagreements, type Snapshot, show } from "./account.ts";
 import { describePayload } from "./plant-data.ts";
 import type { Rates } from "./rate.ts";
 import { listReasons, readLedger, sum } from "./status.ts";
@@ -112,6 +112,13 @@ function drawAccount(view: View): Line[] {
       listReasons({ ...send.lost, ...recv.lost, ...hq.lost }),
       lost > 0 ? "bad" : "good",
     ),
+    [
+      ["  ledgers     ", "faint"],
+      [
+        `compared by the receiver: ${describeDifference(view.recv)}`,
+        (view.recv.ledger?.comparison?.difference ?? 0) === 0 ? "good" : "bad",
+      ],
+    ],
   ];
 }
 

@@ -26,7 +26,7 @@ export type RecvStatus = {
   readonly version?: string;
   readonly linkId?: string;
   readonly link?: { readonly state?: string };
-  readonly ledger?: Partial<Ledger>;
+  readonly ledger?: Partial<Ledger> & { readonly comparison?: { readonly difference: number } | null };
   readonly targets?: readonly {
     readonly name?: string;
     readonly state?: string;

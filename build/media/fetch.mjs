@@ -51,7 +51,6 @@ export function fetchLibraries(target, to) {
   rmSync(folder, { recursive: true, force: true });
   run("python3", ["-m", "zipfile", "-e", archive, folder]);
   const libraries = join(folder, `${WHEEL.name}.libs`);
-  mkdirSync(to, { recursive: true });
   for (const file of readdirSync(libraries).sort()) {
     // The wheel's own tools gave both an unusual name; the C++ library asks for the other under it.
     const wanted = file.startsWith("libstdc++") ? "libstdc++.so.6" : file;

@@ -1,7 +1,7 @@
 // The offline manual: each page of docs/ as HTML and as a manual page, and the programs' own help as manual pages of section 8.
 // pandoc reads the Markdown; links between pages follow them into the manual.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { giveUp, ROOT } from "../bootstrap.mjs";
 import { AGENTS } from "../build.mjs";
@@ -18,6 +18,8 @@ export function writeManual(tree, stamp) {
     .filter((page) => !NOT_FOR_OPERATORS.has(page))
     .sort();
   for (const folder of ["manual", "man"]) mkdirSync(join(tree, folder));
+  for (const file of readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".svg")))
+    copyFileSync(join(ROOT, "docs", file), join(tree, "manual", file));
   for (const page of pages) {
     const text = readFileSync(join(ROOT, `docs/${page}.md`), "utf8");
     const title = text.match(/^# (.+)$/m)?.[1] ?? page;

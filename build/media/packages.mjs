@@ -66,7 +66,7 @@ function layOut(files, tree, target, agent) {
   const share = `usr/share/${program}`;
   for (const name of ["manual", "licences", "wireshark", "ca", "LICENSE", "CHANGELOG.md"])
     put(name, `${share}/${name}`);
-  if (agent === "recv") put("examples/targets.d", `${share}/targets.d`);
+  put("examples", `${share}/examples`);
   for (const page of readdirSync(join(tree, "man"))) {
     const section = page.slice(page.lastIndexOf(".") + 1);
     const own = page === `${program}.8`;

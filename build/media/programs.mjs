@@ -1,6 +1,6 @@
 // Compiles both agents for each target into bin/TARGET of the tree. Where two targets have the same runtime, the second is a hard link, which
 // neither the archive nor the image stores twice.
-import { linkSync, mkdirSync } from "node:fs";
+import { linkSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { ROOT } from "../bootstrap.mjs";
 import { AGENTS, compile } from "../build.mjs";
@@ -21,7 +21,11 @@ export function compilePrograms(bun, stamp, targets, tree) {
           `--compile-executable-path=${fetchRuntime(target)}`,
         ]);
     }
-    if (TARGETS[target].wheel !== undefined) fetchLibraries(target, join(tree, "lib", target));
+    // Each target has the folder, so that the container's recipe can copy it whichever it is.
+    const libraries = join(tree, "lib", target);
+    mkdirSync(libraries, { recursive: true });
+    if (TARGETS[target].wheel !== undefined) fetchLibraries(target, libraries);
+    else writeFileSync(join(libraries, "README.txt"), "Programs for glibc bring no libraries.\n");
   }
 }
 

@@ -1,7 +1,7 @@
 // The bill of materials, CycloneDX 1.5: npm's own, made from the lock file, with what npm does not know added: the runtimes, and GCC's
 // libraries for musl. Its serial number is made of its content and its time is the commit's, so that it is the same each time.
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../bootstrap.mjs";
 import { run } from "./run.mjs";
@@ -74,7 +74,9 @@ function describeTarget(tree, target) {
     },
   ];
   const folder = join(tree, "lib", target);
-  for (const file of existsSync(folder) ? readdirSync(folder).sort() : []) {
+  for (const file of readdirSync(folder)
+    .filter((name) => name.includes(".so."))
+    .sort()) {
     const content = createHash("sha256")
       .update(readFileSync(join(folder, file)))
       .digest("hex");

@@ -14,6 +14,7 @@ import { rootCertificates } from "node:tls";
 import { giveUp, ROOT } from "../bootstrap.mjs";
 import { writeLicences } from "./licences.mjs";
 import { writeManual } from "./manual.mjs";
+import { writeProfiles } from "./profiles.mjs";
 import { writeBillOfMaterials } from "./sbom.mjs";
 
 const CONTENT = join(ROOT, "build/media/content");
@@ -39,7 +40,8 @@ export function writeTree(tree, stamp, targets) {
   put("build/wireshark/tidegate.lua", "wireshark/tidegate.lua");
   put("examples", "examples");
   for (const agent of ["send", "recv"]) placeSample(tree, agent);
-  writeFileSync(join(tree, "README.md"), fillReadme(stamp, targets));
+  const types = writeProfiles(tree);
+  writeFileSync(join(tree, "README.md"), fillReadme(stamp, targets, types));
   mkdirSync(join(tree, "ca"));
   writeFileSync(join(tree, "ca/mozilla-roots.pem"), readRoots());
   writeManual(tree, stamp);
@@ -61,13 +63,14 @@ function placeSample(tree, agent) {
   writeFileSync(path, placed);
 }
 
-function fillReadme(stamp, targets) {
+function fillReadme(stamp, targets, types) {
   const text = readFileSync(join(CONTENT, "README.md"), "utf8");
   const words = {
     VERSION: stamp.STAMPED_VERSION,
     COMMIT: stamp.STAMPED_COMMIT,
     DATE: stamp.STAMPED_DATE.slice(0, 10),
     TARGETS: targets.join(", "),
+    TYPES: types.join(", "),
   };
   return text.replace(/@([A-Z]+)@/g, (whole, word) => words[word] ?? whole);
 }

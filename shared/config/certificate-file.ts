@@ -9,7 +9,12 @@ import type { Secret } from "./secret.ts";
 const CERTIFICATE_FILE_BYTES_MAX = 1_048_576;
 const CERTIFICATE_BLOCK = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 
-export type CertificateFile = { readonly pem: string; readonly first: X509Certificate };
+export type CertificateFile = {
+  readonly pem: string;
+  readonly first: X509Certificate;
+  /** One of them may sign others, or vouches for itself. */
+  readonly hasAuthority: boolean;
+};
 
 /** The text of the file and its first certificate: the holder's own, when the file is a chain. */
 export function readCertificates(
@@ -21,6 +26,7 @@ export function readCertificates(
   const pem = new TextDecoder().decode(read.bytes);
   const blocks = pem.match(CERTIFICATE_BLOCK) ?? [];
   let first: X509Certificate | undefined;
+  let hasAuthority = false;
   for (const [index, block] of blocks.entries()) {
     const certificate = parseCertificate(block);
     if (certificate === undefined) {
@@ -31,9 +37,10 @@ export function readCertificates(
       };
     }
     first ??= certificate;
+    hasAuthority ||= certificate.ca || certificate.issuer === certificate.subject;
   }
   if (first === undefined) return { ok: false, problem: `${path} holds no certificate`, allowed };
-  return { ok: true, pem, first };
+  return { ok: true, pem, first, hasAuthority };
 }
 
 /** Why the certificate can't be used at that time, or undefined. */
@@ -42,6 +49,21 @@ export function checkExpiry(path: string, certificate: X509Certificate, nowMs: n
   if (Number.isNaN(endMs) || nowMs <= endMs) return undefined;
   const end = new Date(endMs).toISOString().slice(0, 16).replace("T", " ");
   return { problem: `${path} expired at ${end} UTC`, allowed: "must be a certificate that is still valid" };
+}
+
+/** Why the file is of no use as one of authorities, or undefined: people put the broker's own certificate there. */
+export function checkAuthority(path: string, { first, hasAuthority }: CertificateFile): Problem | undefined {
+  if (hasAuthority) return undefined;
+  const problem = `${path} holds the certificate of ${showName(first.subject)}, which is no authority; ${showName(first.issuer)} has signed it`;
+  return {
+    problem,
+    allowed: "must be a PEM file of the authority that signs the certificates of the other side",
+  };
+}
+
+/** A distinguished name comes as one line for each part. */
+function showName(name: string): string {
+  return JSON.stringify((/(?:^|\n)CN=(.*)/.exec(name)?.[1] ?? name.replaceAll("\n", ", ")).slice(0, 200));
 }
 
 /** Why the private key can't be used (with that certificate, when it is known), or undefined. */

@@ -4,11 +4,17 @@
 import * as z from "zod";
 import { joinWords } from "./leaf.ts";
 
-/** A table whose keys are all known. The message of an unknown key is the list of the known ones. */
-export function table<T extends z.core.$ZodLooseShape>(shape: T): z.ZodObject<T, z.core.$strict> {
+/**
+ * A table whose keys are all known. The message of an unknown key is the list of the known ones; `allowed` says what a key may be
+ * besides a table.
+ */
+export function table<T extends z.core.$ZodLooseShape>(
+  shape: T,
+  allowed = "a table",
+): z.ZodObject<T, z.core.$strict> {
   const known = Object.keys(shape).join(", ");
   return z.strictObject(shape, {
-    error: (issue) => (issue.code === "unrecognized_keys" ? known : "must be a table"),
+    error: (issue) => (issue.code === "unrecognized_keys" ? known : `must be ${allowed}`),
   });
 }
 

@@ -2,7 +2,7 @@
 // Refuses a certificate without its key or the reverse, and what certificate-file.ts and secret-file.ts refuse.
 
 import type * as z from "zod";
-import { checkExpiry, checkPrivateKey, readCertificates } from "./certificate-file.ts";
+import { checkAuthority, checkExpiry, checkPrivateKey, readCertificates } from "./certificate-file.ts";
 import { isServerName } from "./endpoint.ts";
 import type { KeyPath } from "./key-path.ts";
 import { checked, path, text } from "./leaf.ts";
@@ -57,6 +57,10 @@ export function loadTls(review: Review, at: KeyPath, tls: Partially<TlsTable>): 
   );
   requirePair(review, at);
   const ca = readAt(review, [...at, "ca_file"], caFile);
+  if (ca !== undefined && caFile !== undefined) {
+    const problem = checkAuthority(caFile, ca);
+    if (problem !== undefined) review.addProblem([...at, "ca_file"], problem);
+  }
   const own = readAt(review, [...at, "cert_file"], certFile);
   if (own !== undefined && certFile !== undefined && review.nowMs !== undefined) {
     const problem = checkExpiry(certFile, own.first, review.nowMs);

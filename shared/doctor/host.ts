@@ -23,6 +23,34 @@ export function checkDirectory(subject: string, directory: string, bytesMax: num
   return { level: "warn", subject, sentence };
 }
 
+/** File systems that a power cut empties, and those on other machines: statfs(2), f_type. */
+const IN_MEMORY = new Set([0x01021994, 0x858458f6]);
+const ELSEWHERE: ReadonlyMap<number, string> = new Map([
+  [0x6969, "NFS"],
+  [0xff534d42, "CIFS"],
+  [0xfe534d42, "SMB"],
+  [0x01021997, "9P"],
+  [0x00c36400, "Ceph"],
+  [0x794c7630, "the layer of a container, which goes with it"],
+]);
+
+/** Whether what is written there outlives the host's power, when the configuration promises that it does. */
+export function checkDurability(
+  subject: string,
+  directory: string,
+  durability: "fsync" | "os" | "memory",
+): Finding[] {
+  const { type } = statfsSync(nearestExisting(directory));
+  const elsewhere = ELSEWHERE.get(type >>> 0);
+  if (elsewhere !== undefined) {
+    const sentence = `${directory} is on ${elsewhere}; put it on a disk of this host`;
+    return [{ level: "warn", subject, sentence }];
+  }
+  if (durability !== "fsync" || !IN_MEMORY.has(type >>> 0)) return [];
+  const sentence = `${directory} is in memory: durability = "fsync" promises what a power cut takes away; put it on a disk`;
+  return [{ level: "warn", subject, sentence }];
+}
+
 /** A clock from before this program was made is wrong: certificates and tokens will fail by it. */
 export function checkClock(nowMs: number): Finding {
   const subject = "clock";

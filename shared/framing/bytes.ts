@@ -2,15 +2,20 @@
 // The reader never throws: the first read past the end, or of a number that is not canonical, sets `failed`,
 // and from then on every read gives zero, so that a decoder checks once at its end.
 
+import type { TopicCache } from "../mqtt/topic-cache.ts";
+
 /** Largest integer on the wire that this implementation takes: 2^53 - 1, so that JavaScript numbers stay exact. */
 const INTEGER_MAX = Number.MAX_SAFE_INTEGER;
+/** Lengths below are one byte. */
+const SHORT_TEXT = 0x80;
+const TOPIC_BYTES_MAX = 65_535;
 
 export class ByteWriter {
   #buffer: Buffer;
   #length = 0;
 
   constructor(capacity = 1024) {
-    this.#buffer = Buffer.allocUnsafe(capacity);
+    this.#buffer = Buffer.allocUnsafeSlow(capacity);
   }
 
   get length(): number {
@@ -63,15 +68,40 @@ export class ByteWriter {
 
   /** A string as varint length in bytes, then UTF-8. */
   text(value: string): void {
+    if (value.length < SHORT_TEXT && this.#shortText(value)) return;
     const size = Buffer.byteLength(value);
     this.varint(size);
     const at = this.#claim(size);
     this.#buffer.write(value, at, size, "utf8");
   }
 
+  /** Plain ASCII is written here: two calls into the runtime cost more than the few bytes. False, and nothing written, if it is not. */
+  #shortText(value: string): boolean {
+    const start = this.#claim(1 + value.length);
+    const buffer = this.#buffer;
+    buffer[start] = value.length;
+    for (let index = 0, at = start + 1; index < value.length; index++) {
+      const code = value.charCodeAt(index);
+      if (code >= 0x80) {
+        this.#length = start;
+        return false;
+      }
+      buffer[at++] = code;
+    }
+    return true;
+  }
+
   /** Hands over a copy of exactly what was written, and empties the writer. */
   take(): Buffer {
     const out = Buffer.from(this.#buffer.subarray(0, this.#length));
+    this.#length = 0;
+    return out;
+  }
+
+  /** Hands over what was written, and the memory that it is in; `spare` is what is written to from now on. */
+  handOver(spare: Buffer): Buffer {
+    const out = this.#buffer.subarray(0, this.#length);
+    this.#buffer = spare;
     this.#length = 0;
     return out;
   }
@@ -166,6 +196,17 @@ export class ByteReader {
       this.failed = true;
       return "";
     }
+  }
+
+  /** A topic name by way of a cache; "" when it is none [MQTT5 4.7.3]. */
+  topic(cache: TopicCache): string {
+    const size = this.varint();
+    const at = this.#take(size);
+    if (at < 0) return "";
+    const reading = cache.read(this.#buffer, at, at + size);
+    if (typeof reading === "string" && size <= TOPIC_BYTES_MAX) return reading;
+    this.failed = true;
+    return "";
   }
 
   #take(size: number): number {

@@ -1,23 +1,31 @@
 // zstd [RFC 8878] around a whole content, where it pays. Decompression is bounded before it begins: a small datagram
 // can never become a huge buffer.
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { isOneFrame } from "./zstd-frame.ts";
+import { zstdDecompressSync } from "node:zlib";
+import { measureFrame } from "./zstd-frame.ts";
 
 /** Smaller contents gain nothing worth the time. */
 const COMPRESS_BYTES_MIN = 200;
-const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/**
+ * Up to here the runtime unpacks in one go, into as much memory as the frame says, and refuses one that holds more. From 16 MiB on it
+ * lets the content grow and looks at what the frame says at the end.
+ */
+const AT_ONCE_BYTES_MAX = 8 * 1024 * 1024;
+const LEVEL = { level: 1 };
 
 /** The compressed content when it is at least a sixteenth smaller. */
 export function compressContent(content: Uint8Array): Uint8Array | undefined {
   if (content.length < COMPRESS_BYTES_MIN) return undefined;
-  const compressed = zstdCompressSync(content, LEVEL);
+  const compressed = Bun.zstdCompressSync(content, LEVEL);
   return compressed.length <= content.length - content.length / 16 ? compressed : undefined;
 }
 
 /** The content, or undefined when it is not one whole zstd frame or would be larger than `bytesMax`. */
 export function decompressContent(compressed: Uint8Array, bytesMax: number): Uint8Array | undefined {
-  if (!isOneFrame(compressed)) return undefined;
+  const frame = measureFrame(compressed);
+  if (frame === undefined || (frame.contentBytes ?? 0) > bytesMax) return undefined;
   try {
+    if (frame.contentBytes !== undefined && frame.contentBytes <= AT_ONCE_BYTES_MAX)
+      return Bun.zstdDecompressSync(compressed);
     return zstdDecompressSync(compressed, { maxOutputLength: bytesMax });
   } catch {
     return undefined;

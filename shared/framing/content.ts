@@ -2,7 +2,7 @@
 // A message frame carries one message and takes one sequence; a skip frame gives up a range of sequences.
 // Decoding is strict to the byte: what the encoder would not have written is refused as a whole.
 import type { Message, MessageProperties, Qos } from "../message.ts";
-import { checkTopicName } from "../mqtt/topic.ts";
+import { TopicCache } from "../mqtt/topic-cache.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { decodeProperties, encodeProperties } from "./properties.ts";
 import { decodeSkipReason, SKIP_REASONS, type SkipReason } from "./reasons.ts";
@@ -11,6 +11,9 @@ const FRAME_MESSAGE = 0x00;
 const FRAME_SKIP = 0x40;
 const RETAIN = 0x04;
 const HAS_PROPERTIES = 0x08;
+
+/** Each block has its topics by name again: the same ones, mostly. */
+const topicCache = new TopicCache();
 
 export type MessageFrame = { readonly type: "message"; readonly message: Message };
 export type SkipFrame = { readonly type: "skip"; readonly count: number; readonly reason: SkipReason };
@@ -66,17 +69,69 @@ export class ContentWriter {
 
   /** The content; the writer is empty and ready for the next block. */
   take(): Buffer {
+    this.#reset();
+    return this.#out.take();
+  }
+
+  /** The same without a copy: the content is in the writer's own memory, and the writer goes on with `spare`. */
+  handOver(spare: Buffer): Buffer {
+    this.#reset();
+    return this.#out.handOver(spare);
+  }
+
+  #reset(): void {
     this.#topics.clear();
     this.#count = 0;
     this.#lastMs = 0;
-    return this.#out.take();
   }
 }
 
 /** All frames of a content whose sequences are `count` in number; undefined when it does not parse. Payloads are views. */
 export function decodeContent(content: Uint8Array, count: number): Frame[] | undefined {
-  const input = new ByteReader(content);
   const frames: Frame[] = [];
+  const parses = walkContent(
+    content,
+    count,
+    (message) => frames.push({ type: "message", message }),
+    (count, reason) => frames.push({ type: "skip", count, reason }),
+  );
+  return parses ? frames : undefined;
+}
+
+export type Decoded = {
+  readonly messages: Message[];
+  /** What the sender gave up, in its order. */
+  readonly skips: readonly { readonly count: number; readonly reason: SkipReason }[];
+};
+
+/** The same without what is in the first `skip` sequences. */
+export function decodeAfter(content: Uint8Array, count: number, skip: number): Decoded | undefined {
+  const messages: Message[] = [];
+  const skips: { count: number; reason: SkipReason }[] = [];
+  let at = 0;
+  const parses = walkContent(
+    content,
+    count,
+    (message) => {
+      if (at++ >= skip) messages.push(message);
+    },
+    (count, reason) => {
+      at += count;
+      const fresh = Math.min(count, at - skip);
+      if (fresh > 0) skips.push({ count: fresh, reason });
+    },
+  );
+  return parses ? { messages, skips } : undefined;
+}
+
+/** Tells of the frames as they come; false when the content does not parse, and then nothing of it counts. */
+function walkContent(
+  content: Uint8Array,
+  count: number,
+  onMessage: (message: Message) => void,
+  onSkip: (count: number, reason: SkipReason) => void,
+): boolean {
+  const input = new ByteReader(content);
   const topics: string[] = [];
   let sequences = 0;
   let lastMs = 0;
@@ -85,18 +140,18 @@ export function decodeContent(content: Uint8Array, count: number): Frame[] | und
     if (head === FRAME_SKIP) {
       const skipped = input.varint();
       const reason = decodeSkipReason(input.u8());
-      if (input.failed || skipped === 0 || reason === undefined) return undefined;
+      if (input.failed || skipped === 0 || reason === undefined) return false;
       sequences += skipped;
-      frames.push({ type: "skip", count: skipped, reason });
+      onSkip(skipped, reason);
       continue;
     }
     const message = decodeMessage(input, head, topics, lastMs);
-    if (message === undefined) return undefined;
+    if (message === undefined) return false;
     lastMs = message.acceptedMs;
     sequences++;
-    frames.push({ type: "message", message });
+    onMessage(message);
   }
-  return input.failed || sequences !== count ? undefined : frames;
+  return !input.failed && sequences === count;
 }
 
 function decodeMessage(
@@ -110,8 +165,8 @@ function decodeMessage(
   const index = input.varint();
   if (input.failed || index > topics.length) return undefined;
   if (index === topics.length) {
-    const topic = input.text();
-    if (input.failed || checkTopicName(topic) !== undefined) return undefined;
+    const topic = input.topic(topicCache);
+    if (input.failed) return undefined;
     topics.push(topic);
   }
   const acceptedMs = lastMs + input.zigzag();

@@ -70,11 +70,11 @@ export class BlockEncoder {
   }
 
   /** The datagrams of one block: source symbols in order, then repair symbols; each under every live key. */
-  encode(kind: Kind, stream: number, block: Block): Buffer[] {
+  encode(kind: Kind, stream: number, block: Block, isRepaired = true): Buffer[] {
     const { bytes, sourceSymbols } = encodeBlock(block, this.symbolBytes, this.#lay);
     const symbolBytes = bytes.length / sourceSymbols;
     const { journalId, epoch } = this.#options;
-    const repairSymbols = this.#countRepair(sourceSymbols);
+    const repairSymbols = isRepaired ? this.#countRepair(sourceSymbols) : 0;
     const repair = this.#repairRoom(repairSymbols * symbolBytes);
     this.#codec.encodeRepair(sourceSymbols, repairSymbols, symbolBytes, bytes, repair);
     const number = this.#nextBlock[kind]++;
@@ -121,8 +121,11 @@ export class BlockEncoder {
     this.#rooms.giveBack(datagrams);
   }
 
-  /** The datagrams of one heartbeat: a block of kind heartbeat whose content is the encoded heartbeat. */
-  encodeHeartbeat(content: Uint8Array): Buffer[] {
+  /**
+   * The datagrams of one heartbeat: a block of kind heartbeat whose content is the encoded heartbeat. Without repair
+   * symbols, where the next one comes soon enough.
+   */
+  encodeHeartbeat(content: Uint8Array, isRepaired = true): Buffer[] {
     const block = {
       first: 0,
       count: 1,
@@ -132,6 +135,6 @@ export class BlockEncoder {
       contentBytes: content.length,
       piece: content,
     };
-    return this.encode(KIND_HEARTBEAT, 0, block);
+    return this.encode(KIND_HEARTBEAT, 0, block, isRepaired);
   }
 }

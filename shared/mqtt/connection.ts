@@ -11,6 +11,7 @@ import { Backoff } from "./backoff.ts";
 import { type ConnectionFault, explainFault } from "./explain.ts";
 import type { FaultCause } from "./fault-class.ts";
 import type { ProxySettings } from "./proxy.ts";
+import { ServerReference } from "./server-reference.ts";
 import {
   type BrokerAddress,
   type ConnectionPhase,
@@ -34,6 +35,10 @@ export type BrokerConnectionOptions = {
   readonly login: () => Login;
   /** What to look at when the broker refuses the login; the user name and the password when absent. */
   readonly loginHint?: string | undefined;
+  /** The same when it ends the connection without a word. */
+  readonly closedHint?: string | undefined;
+  /** The key of the configuration that has the address; "url" when absent. */
+  readonly addressKey?: string | undefined;
   /** Clean session in MQTT 3.1.1. */
   readonly cleanStart: boolean;
   /** MQTT 5 only. */
@@ -46,8 +51,10 @@ export type BrokerConnectionOptions = {
   readonly reconnectMaxMs: number;
   /** 0 (included) to 1 (excluded). */
   readonly random: () => number;
-  /** What the broker publishes when the connection ends without a goodbye. */
-  readonly will?: BrokerWill | undefined;
+  /** What the broker publishes when the connection ends without a goodbye; a function is asked before each attempt. */
+  readonly will?: BrokerWill | (() => BrokerWill | undefined) | undefined;
+  /** Goes where the broker sends its clients instead [MQTT5 4.13]. Default: it stays at the address. */
+  readonly followsReference?: boolean;
   /** Asked before each attempt; true: the wait before the next one begins with the shortest again. */
   readonly resetsBackoff?: () => boolean;
   /** Puts something between the socket and MQTT.js: the ingress tap. */
@@ -110,9 +117,14 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
   let cause = newCause();
   let tls: TlsSettings | undefined;
   let address = options.address;
+  const reference = new ServerReference(options.address);
   let { clientId } = options;
   let isRenewing = false;
   let stableTimer: ReturnType<typeof setTimeout> | undefined;
+
+  const noteReference = (code: number | undefined, text: string | undefined) => {
+    if (options.followsReference === true) reference.note(code, text);
+  };
 
   const client = new MqttClient(() => {
     const attempt = newCause();
@@ -126,10 +138,14 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
     };
     const login = options.login();
     setLogin(client.options, login);
-    address = { ...options.address, ...login.endpoint, path: login.path ?? options.address.path };
+    if (typeof options.will === "function") setWill(client.options, options.will());
+    const endpoint = login.endpoint ?? reference.endpoint;
+    address = { ...options.address, ...endpoint, path: login.path ?? options.address.path };
     clientId = login.clientId ?? options.clientId;
     client.options.clientId = clientId;
     tls = options.tls();
+    // The name in the settings is that of the configured address.
+    if (tls !== undefined && reference.endpoint !== undefined) tls = { ...tls, serverName: undefined };
     const socket =
       login.problem === undefined
         ? openTransport(address, tls, notePhase, options.proxy)
@@ -141,17 +157,21 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
   }, createClientOptions(options));
 
   client.on("packetreceive", (packet: Packet) => {
-    if (packet.cmd === "connack" && !(packet.reasonCode ?? packet.returnCode)) cause.phase = "online";
+    if (packet.cmd !== "connack") return;
+    if (!(packet.reasonCode ?? packet.returnCode)) cause.phase = "online";
+    else noteReference(packet.reasonCode, packet.properties?.serverReference);
   });
   client.on("connect", (connack) => {
     stableTimer = setTimeout(() => {
+      reference.noteStable();
       backoff.reset();
       client.options.reconnectPeriod = backoff.next();
     }, STABLE_MS);
     options.onOnline(readSession(connack));
   });
-  client.on("disconnect", ({ reasonCode }) => {
+  client.on("disconnect", ({ reasonCode, properties }) => {
     cause.disconnectCode = reasonCode;
+    noteReference(reasonCode, properties?.serverReference);
   });
   client.on("error", (error) => {
     cause.error ??= error;
@@ -170,6 +190,7 @@ export function createBrokerConnection(options: BrokerConnectionOptions): Broker
       options.onRenewing?.();
       return;
     }
+    cause.sentTo = reference.noteEnd();
     options.onOffline(
       explainFault({ ...faultContext(options, tls), address, clientId }, cause),
       client.options.reconnectPeriod ?? 0,
@@ -207,8 +228,13 @@ function setLogin(client: IClientOptions, { username, password, authentication }
   };
 }
 
+function setWill(client: IClientOptions, will: BrokerWill | undefined): void {
+  if (will === undefined) delete client.will;
+  else client.will = will;
+}
+
 function newCause(): { -readonly [Key in keyof FaultCause]: FaultCause[Key] } {
-  return { phase: "connect", error: undefined, disconnectCode: undefined };
+  return { phase: "connect", error: undefined, disconnectCode: undefined, sentTo: undefined };
 }
 
 function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
@@ -224,7 +250,7 @@ function createClientOptions(options: BrokerConnectionOptions): IClientOptions {
     keepalive: options.keepaliveSeconds,
     connectTimeout: options.connectTimeoutSeconds * 1000,
     ...(version === 5 ? { properties } : {}),
-    ...(will === undefined ? {} : { will }),
+    ...(will === undefined || typeof will === "function" ? {} : { will }),
     reconnectPeriod: options.reconnectMinMs,
     // A broker that refuses today (unavailable, password being changed) may accept tomorrow: nobody is there at night.
     reconnectOnConnackError: true,
@@ -267,8 +293,11 @@ function faultContext(options: BrokerConnectionOptions, tls: TlsSettings | undef
     clientId: options.clientId,
     hasClientCertificate: tls?.certPem !== undefined,
     hasOwnAuthority: tls?.caPem !== undefined,
+    hasCloudAuthority: tls?.caPem !== undefined && tls.caFile === undefined,
     connectTimeoutSeconds: options.connectTimeoutSeconds,
     loginHint: options.loginHint,
+    closedHint: options.closedHint,
+    addressKey: options.addressKey,
     proxy: options.proxy && formatHost(options.proxy),
   };
 }

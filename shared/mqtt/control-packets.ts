@@ -2,6 +2,7 @@
 // Refuses bodies of a wrong length, reserved bits, packet identifier 0, no topic filter at all. A topic filter that is
 // not one is told apart, because MQTT 5 has a reason code for it that ends nothing.
 import type { Qos } from "../message.ts";
+import { TYPE } from "./client-stream.ts";
 import type { ProtocolVersion } from "./connect-packet.ts";
 import { breach, type Flaw, isFlaw, malformed } from "./flaw.ts";
 import { decodeProperties, PROPERTY, propertySet, readText } from "./properties.ts";
@@ -18,11 +19,15 @@ const DISCONNECT_PROPERTIES = propertySet(
 const DISCONNECT_CODES = new Set([
   ...[0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99],
 ]);
+/** Of PUBACK and PUBREC, of PUBREL and PUBCOMP. */
+const PUBLISH_CODES = new Set([0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]);
+const RELEASE_CODES = new Set([0x00, 0x92]);
 const SHARE_PREFIX = "$share/";
 
 /** PUBACK, PUBREC, PUBREL or PUBCOMP: the packet identifier [MQTT5 3.4 to 3.7]. */
 export function decodeAcknowledgement(
   version: ProtocolVersion,
+  type: number,
   bytes: Buffer,
   start: number,
   end: number,
@@ -32,6 +37,9 @@ export function decodeAcknowledgement(
     return malformed(`an acknowledgement has a body of ${length} bytes`);
   const packetId = bytes.readUInt16BE(start);
   if (packetId === 0) return malformed("an acknowledgement has the packet identifier 0");
+  const code = length > 2 ? (bytes[start + 2] as number) : 0;
+  if (!(type < TYPE.pubrel ? PUBLISH_CODES : RELEASE_CODES).has(code))
+    return breach(`an acknowledgement has the reason code 0x${code.toString(16)}`); // [MQTT-3.6.2-1]
   if (length > 3) {
     const decoded = decodeProperties(bytes, start + 3, end, ACK_PROPERTIES);
     if (isFlaw(decoded)) return decoded;
@@ -43,10 +51,19 @@ export function decodeAcknowledgement(
 export type Wish = {
   readonly filter: string;
   readonly qos: Qos;
+  /** 0: what is retained comes, 1: only with a new subscription, 2: it does not [MQTT5 3.8.3.1]. */
+  readonly retainHandling: number;
+  /** The retain flag comes as the publisher set it. */
+  readonly retainAsPublished: boolean;
   /** Why it is no topic filter. */
   readonly problem: string | undefined;
 };
-export type Subscribe = { readonly packetId: number; readonly wishes: readonly Wish[] };
+export type Subscribe = {
+  readonly packetId: number;
+  readonly wishes: readonly Wish[];
+  /** Goes with every message of these subscriptions [MQTT5 3.8.2.1.2]. */
+  readonly identifier: number | undefined;
+};
 
 export function decodeSubscribe(
   version: ProtocolVersion,
@@ -69,11 +86,18 @@ export function decodeSubscribe(
     if ((options & 0x30) === 0x30) return breach("SUBSCRIBE has retain handling 3");
     if (version === 5 && (options & 4) !== 0 && filter.text.startsWith(SHARE_PREFIX))
       return breach("SUBSCRIBE has No Local with a shared subscription"); // [MQTT-3.8.3-4]
-    wishes.push({ filter: filter.text, qos: qos as Qos, problem: checkTopicFilter(filter.text) });
+    const problem = checkTopicFilter(filter.text);
+    wishes.push({
+      filter: filter.text,
+      qos: qos as Qos,
+      retainHandling: (options & 0x30) >> 4,
+      retainAsPublished: (options & 8) !== 0,
+      problem,
+    });
     at = filter.end + 1;
   }
   if (wishes.length === 0) return breach("SUBSCRIBE has no topic filter"); // [MQTT-3.8.3-2]
-  return { packetId: head.packetId, wishes };
+  return { packetId: head.packetId, wishes, identifier: head.identifier };
 }
 
 export function decodeUnsubscribe(
@@ -102,13 +126,14 @@ function decodeHead(
   start: number,
   end: number,
   allowed: typeof SUBSCRIBE_PROPERTIES,
-): { readonly packetId: number; readonly end: number } | Flaw {
+): { readonly packetId: number; readonly end: number; readonly identifier: number | undefined } | Flaw {
   if (start + 2 > end) return malformed(`${what} ends before its packet identifier`);
   const packetId = bytes.readUInt16BE(start);
   if (packetId === 0) return breach(`${what} has the packet identifier 0`); // [MQTT-2.2.1-3]
-  if (version !== 5) return { packetId, end: start + 2 };
+  if (version !== 5) return { packetId, end: start + 2, identifier: undefined };
   const decoded = decodeProperties(bytes, start + 2, end, allowed);
-  return isFlaw(decoded) ? decoded : { packetId, end: decoded.end };
+  if (isFlaw(decoded)) return decoded;
+  return { packetId, end: decoded.end, identifier: decoded.properties?.subscriptionIdentifier };
 }
 
 export type Disconnect = {

@@ -17,10 +17,19 @@ export class EgressBatch {
     this.#write = write;
   }
 
-  /** Lets `encode` put up to `bytesMax` bytes at an offset of a buffer; it returns where they end. */
-  put(bytesMax: number, encode: (out: Buffer, start: number) => number): void {
+  /** From here on `piece` has room for so many bytes; `end()` says how many were put there. */
+  begin(bytesMax: number): number {
     this.#reserve(bytesMax);
-    this.#end = encode(this.#piece, this.#end);
+    return this.#end;
+  }
+
+  get piece(): Buffer {
+    return this.#piece;
+  }
+
+  /** `at` is where they end. */
+  end(at: number): void {
+    this.#end = at;
   }
 
   /** The bytes must stay as they are. */

@@ -28,6 +28,8 @@ export type Flight = {
   readonly sizes: PublishSizes | undefined;
   /** When it was published, for its message expiry. */
   readonly sinceMs: number;
+  /** When it was sent last. */
+  sentMs: number;
   /** The QoS it was sent with, which the broker may have lowered. */
   qos: Qos;
   /** The broker may have had it already, on a connection that was lost. */

@@ -21,6 +21,7 @@ import {
   encodePublishHead,
   measurePublish,
   PACKET_BYTES_MAX,
+  type PublishSending,
   type PublishSizes,
 } from "./publish-encode.ts";
 
@@ -35,6 +36,10 @@ export type EgressTapOptions = {
   readonly clock: () => number;
   /** How long a session is quiet before a message is tested for poison; three times, ever longer. Default 1000; 0: never. */
   readonly quietMs?: number;
+  /** The message as it is sent now; the same one when nothing has changed since publish(). */
+  readonly readdress?: (message: Message) => Message;
+  /** Asked before a message is sent again; false: it waits, and all behind it, until goOn(). */
+  readonly mayResend?: (message: Message) => boolean;
   /** `room` was 0 and is not any more. */
   readonly onRoom: () => void;
   /** The connection is closed right after. */
@@ -57,6 +62,8 @@ const QUIET_MS = 1000;
 const PUBREL = 0x62;
 const ACK_BYTES = 4;
 const FORWARDED: EgressOutcome = { kind: "forwarded" };
+const PLAIN: PublishSending = { qos: 0, retain: false, dup: false, packetId: 0, expirySeconds: 0 };
+const RETAINED: PublishSending = { ...PLAIN, retain: true };
 
 export function createEgressTap(options: EgressTapOptions): EgressTap {
   return new EgressTap(options);
@@ -94,6 +101,17 @@ export class EgressTap {
   /** Messages of QoS 1 and 2 that were sent and wait for their acknowledgement. */
   get sentCount(): number {
     return this.#flights.sentCount;
+  }
+
+  /** For how long the message that was sent first waits for its acknowledgement; 0 when none does. */
+  get waitedMs(): number {
+    const first = this.#flights.firstSent;
+    return first === undefined ? 0 : this.#options.clock() - first.sentMs;
+  }
+
+  /** Whoever said that messages have to wait calls this when they may go. */
+  goOn(): void {
+    this.#flush();
   }
 
   /**
@@ -144,6 +162,7 @@ export class EgressTap {
       message,
       onSettled,
       sizes: measurePublish(version, message),
+      sentMs: 0,
       sinceMs: message.properties?.messageExpirySeconds === undefined ? 0 : clock(),
       qos: message.qos,
       dup: false,
@@ -151,6 +170,26 @@ export class EgressTap {
     });
     this.#noteRoom();
     this.#scheduleFlush();
+  }
+
+  /**
+   * Sends a message of QoS 0 at once when nothing is before it, and nothing need be asked or remembered; then it is
+   * forwarded. False when that cannot be: publish() is for all of them.
+   */
+  sendNow(message: Message): boolean {
+    const stream = this.#stream;
+    const session = this.#session;
+    if (message.qos !== 0 || message.properties?.messageExpirySeconds !== undefined) return false;
+    if (stream === undefined || session === undefined || this.#flights.next !== undefined) return false;
+    if (stream.isFull || !stream.isBetweenPackets || this.#isFlushing) return false;
+    const { version, readdress } = this.#options;
+    if (this.#watch.phase !== "open" || readdress !== undefined) return false;
+    const sizes = measurePublish(version, message);
+    if (sizes === undefined || countPacketBytes(sizes, 0) > (session.packetBytesMax ?? PACKET_BYTES_MAX))
+      return false;
+    this.#put(message, sizes, message.retain && session.retainAvailable ? RETAINED : PLAIN);
+    this.#scheduleFlush();
+    return true;
   }
 
   get #window(): number {
@@ -225,6 +264,7 @@ export class EgressTap {
       if (flight.message.qos > 0 && this.#flights.sentCount >= window) break;
       const isAlone = this.#watch.phase === "alone";
       if (isAlone && this.#flights.sentCount > 0) break;
+      if (flight.dup && this.#options.mayResend?.(flight.message) === false) break;
       if (isAlone) this.#goOnAfter(this.#watch.noteSent(this.#options.clock()), () => this.#watch.endAlone());
       this.#flights.shift();
       const outcome = this.#send(flight, session);
@@ -240,19 +280,20 @@ export class EgressTap {
 
   #sendReleases(): void {
     for (const packetId of this.#releases) {
-      const encode = (out: Buffer, at: number) => {
-        out[at] = PUBREL;
-        out[at + 1] = ACK_BYTES - 2;
-        return out.writeUInt16BE(packetId, at + 2);
-      };
-      this.#batch.put(ACK_BYTES, encode);
+      const at = this.#batch.begin(ACK_BYTES);
+      const { piece } = this.#batch;
+      piece[at] = PUBREL;
+      piece[at + 1] = ACK_BYTES - 2;
+      this.#batch.end(piece.writeUInt16BE(packetId, at + 2));
     }
     this.#releases = [];
   }
 
   /** Sends one message; an outcome when that, or what forbids it, settles it. */
   #send(flight: Flight, session: EgressSession): EgressOutcome | undefined {
-    const { message, sizes } = flight;
+    const { version, readdress } = this.#options;
+    const message = readdress?.(flight.message) ?? flight.message;
+    const sizes = message === flight.message ? flight.sizes : measurePublish(version, message);
     const qos = Math.min(message.qos, session.qosMax) as Qos;
     if (sizes === undefined || countPacketBytes(sizes, qos) > (session.packetBytesMax ?? PACKET_BYTES_MAX))
       return { kind: "oversize" };
@@ -260,13 +301,18 @@ export class EgressTap {
     if (expirySeconds <= 0) return { kind: "expired" };
     flight.qos = qos;
     const packetId = qos === 0 ? 0 : this.#flights.launch(flight);
+    flight.sentMs = this.#options.clock();
     const retain = message.retain && session.retainAvailable;
     const sending = { qos, retain, dup: flight.dup, packetId, expirySeconds };
-    const { version } = this.#options;
-    const encode = (out: Buffer, at: number) => encodePublishHead(version, message, sizes, sending, out, at);
-    this.#batch.put(headBytesMax(message, sizes), encode);
-    this.#batch.putBytes(message.payload);
+    this.#put(message, sizes, sending);
     return qos === 0 ? FORWARDED : undefined;
+  }
+
+  #put(message: Message, sizes: PublishSizes, sending: PublishSending): void {
+    const batch = this.#batch;
+    const at = batch.begin(headBytesMax(message, sizes));
+    batch.end(encodePublishHead(this.#options.version, message, sizes, sending, batch.piece, at));
+    batch.putBytes(message.payload);
   }
 
   /** The message expiry interval less the time it has waited here [MQTT-3.3.2-6]; any positive number without one. */

@@ -13,9 +13,15 @@ export type FaultContext = {
   readonly clientId: string;
   readonly hasClientCertificate: boolean;
   readonly hasOwnAuthority: boolean;
+  /** Only the authorities of a cloud are trusted, which the profile has not named. */
+  readonly hasCloudAuthority?: boolean;
   readonly connectTimeoutSeconds: number;
   /** What to look at when the login is refused. */
   readonly loginHint?: string | undefined;
+  /** The same when it is refused without a word. */
+  readonly closedHint?: string | undefined;
+  /** The key of the configuration that has the address; "url" when absent. */
+  readonly addressKey?: string | undefined;
   /** HOST:PORT; undefined = no proxy. */
   readonly proxy: string | undefined;
 };
@@ -42,14 +48,14 @@ const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
     `the proxy ${proxy} cannot be reached (${showCode(cause) ?? "closed"}); check proxy.url, and that it runs`,
   "proxy-auth": ({ proxy }, { error }) =>
     `the proxy ${proxy} wants another login (${error?.message}); check proxy.username and its password`,
-  "proxy-refused": ({ proxy, address }, { error }) =>
-    `the proxy ${proxy} does not open the way to ${formatHost(address)}: ${error?.message}; have its operator allow this host and port, or check url`,
+  "proxy-refused": ({ proxy, address, addressKey = "url" }, { error }) =>
+    `the proxy ${proxy} does not open the way to ${formatHost(address)}: ${error?.message}; have its operator allow this host and port, or check ${addressKey}`,
   "proxy-protocol": ({ proxy }, { error }) =>
     `the proxy ${proxy} does not behave like one: ${error?.message}; check the scheme and port of proxy.url`,
-  dns: ({ address }) =>
-    `the name ${address.host} has no address; check url, and that this host's name server knows the name`,
-  refused: ({ address }) =>
-    `nothing listens at ${formatHost(address)}; check the port in url, and that the broker runs`,
+  dns: ({ address, addressKey = "url" }) =>
+    `the name ${address.host} has no address; check ${addressKey}, and that this host's name server knows the name`,
+  refused: ({ address, addressKey = "url" }) =>
+    `nothing listens at ${formatHost(address)}; check the port in ${addressKey}, and that the broker runs`,
   unreachable: (context, cause) =>
     `there is no way to ${formatHost(context.address)} (${showCode(cause)}); check routes, cabling and this host's firewall`,
   timeout: ({ address, connectTimeoutSeconds, proxy }, { phase }) =>
@@ -62,12 +68,16 @@ const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
     "the network connection was cut; this mends itself, if it comes often look at the network and the broker's log",
   closed: ({ clientId }) =>
     `the broker closed the connection without a reason; its log has one, often another client that uses the client id "${clientId}" too`,
-  "closed-early": ({ address, clientId }) =>
-    `the broker closed the connection before it answered; check that the port of ${formatHost(address)} is for ${address.scheme} and not for ${TURNED[address.scheme]}, then the broker's log for "${clientId}"`,
-  "tls-unknown-ca": ({ hasOwnAuthority }) =>
-    hasOwnAuthority
-      ? "no authority in tls.ca_file signed the broker's certificate; get the right CA file, or have the broker send its intermediate certificates"
-      : "no public authority signed the broker's certificate; set tls.ca_file to the CA of the broker's operator",
+  "closed-early": ({ address, clientId, closedHint }) =>
+    closedHint !== undefined
+      ? `the broker closed the connection before it answered; ${closedHint}`
+      : `the broker closed the connection before it answered; check that the port of ${formatHost(address)} is for ${address.scheme} and not for ${TURNED[address.scheme]}, then the broker's log for "${clientId}"`,
+  "tls-unknown-ca": ({ hasOwnAuthority, hasCloudAuthority, address }) =>
+    hasCloudAuthority === true
+      ? `no authority of this cloud signed the certificate at ${formatHost(address)}; if something on the way opens TLS (a proxy that inspects), have it let this host through or set tls.ca_file to its authority`
+      : hasOwnAuthority
+        ? "no authority in tls.ca_file signed the broker's certificate; get the right CA file, or have the broker send its intermediate certificates"
+        : "no public authority signed the broker's certificate; set tls.ca_file to the CA of the broker's operator",
   "tls-self-signed": () =>
     "the broker's certificate is signed by itself; if you trust it, set tls.ca_file to a copy that you got by another way",
   "tls-expired": () =>
@@ -87,14 +97,16 @@ const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
       ? "the broker speaks no TLS 1.2 or newer; have it updated"
       : `${formatHost(address)} does not answer with TLS (${showCode(cause) ?? "closed"}); check that the port is for ${address.scheme} and not for ${TURNED[address.scheme]}`,
   "tls-alpn": () => "the broker speaks none of the protocols in tls.alpn; correct or remove tls.alpn",
-  websocket: ({ address }, { error }) =>
-    `${formatHost(address)} does not open a WebSocket for MQTT: ${error?.message}; check the path in url, and proxies on the way`,
+  websocket: ({ address, addressKey = "url" }, { error }) =>
+    `${formatHost(address)} does not open a WebSocket for MQTT: ${error?.message}; check the path in ${addressKey}, and proxies on the way`,
   auth: ({ loginHint = LOGIN_HINT }, cause) =>
     `the broker refuses our login (${showCode(cause)}); ${loginHint}`,
   "client-id": ({ clientId }) =>
     `the broker refuses the client id "${clientId}"; set client_id to one it allows`,
-  "server-unavailable": (_, cause) =>
-    `the broker says that it cannot serve now (${showCode(cause)}); this mends itself, else look at the broker`,
+  "server-unavailable": ({ address }, cause) =>
+    cause.sentTo !== undefined
+      ? `the broker at ${formatHost(address)} sends us to ${cause.sentTo} (${showCode(cause)}); connecting there, set url to it if that is to last`
+      : `the broker says that it cannot serve now (${showCode(cause)}); this mends itself, else look at the broker`,
   banned: () => "the broker has banned this client; ask its operator, the broker's log says why",
   "protocol-version": () =>
     'the broker does not speak this MQTT version; set mqtt_version to the other one ("3.1.1" or "5")',
@@ -102,8 +114,10 @@ const SENTENCES: Readonly<Record<FaultId, Sentence>> = {
     `another client connected with the client id "${clientId}"; give every client an id of its own, and look for a second copy of this agent`,
   quota: (_, cause) =>
     `the broker says that we exceed a limit (${showCode(cause)}); raise its quota, or lower inflight_max or the rate`,
-  keepalive: () =>
-    "the broker was silent for longer than keepalive_seconds allows; look at the network and the broker's load",
+  keepalive: (_, { disconnectCode }) =>
+    disconnectCode !== undefined
+      ? "the broker has heard nothing of us for longer than the keep-alive allows; look at the network and this host's load"
+      : "the broker was silent for longer than keepalive_seconds allows; look at the network and the broker's load",
   "packet-too-large": () =>
     "a message was larger than the broker allows; raise its maximum packet size, or lower limits.message_bytes_max",
   protocol: (_, cause) =>

@@ -46,6 +46,8 @@ export type FaultCause = {
   readonly error: (Error & { readonly code?: unknown }) | undefined;
   /** The reason code of a DISCONNECT from the broker. */
   readonly disconnectCode: number | undefined;
+  /** HOST:PORT that the broker sends us to, when it is followed. */
+  readonly sentTo?: string | undefined;
 };
 
 const ERROR_CODES: Readonly<Record<string, FaultId>> = {

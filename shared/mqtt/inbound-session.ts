@@ -6,7 +6,7 @@
 import type { Qos } from "../message.ts";
 
 /** Anything the broker waits for an acknowledgement of; compared by identity. */
-export type Delivery = { readonly qos: Qos; readonly packetId: number };
+export type Delivery = { readonly qos: Qos; readonly packetId: number; readonly dup: boolean };
 
 /** deliver: new, to be acknowledged · wait: known, still uncommitted · again: known and committed. */
 export type Reception = "deliver" | "wait" | "again";
@@ -20,6 +20,8 @@ const COMMITTED = Symbol("committed");
 export class InboundSession {
   readonly #once = new Map<number, Delivery>();
   readonly #exactly = new Map<number, Delivery | typeof COMMITTED>();
+  /** QoS 2 packet ids that an earlier connection has brought. */
+  readonly #earlier = new Set<number>();
   #uncommittedExactly = 0;
 
   /** How many deliveries the owner has not acknowledged yet. */
@@ -30,27 +32,37 @@ export class InboundSession {
   /** A connection is gone: the broker will send its QoS 1 messages again, as new deliveries. */
   dropConnection(): void {
     this.#once.clear();
+    for (const packetId of this.#exactly.keys()) this.#earlier.add(packetId);
   }
 
   /** The broker has no session of ours: no packet id means anything any more [MQTT5 3.2.2.1.1]. */
   dropSession(): void {
     this.#once.clear();
     this.#exactly.clear();
+    this.#earlier.clear();
     this.#uncommittedExactly = 0;
   }
 
   receive(delivery: Delivery): Reception {
     if (delivery.qos === 0) return "deliver";
-    if (delivery.qos === 2) {
-      const known = this.#exactly.get(delivery.packetId);
-      if (known !== undefined) return known === COMMITTED ? "again" : "wait";
+    if (delivery.qos === 1) {
+      this.#once.set(delivery.packetId, delivery);
+      return "deliver";
     }
-    if (delivery.qos === 1) this.#once.set(delivery.packetId, delivery);
-    else {
-      this.#exactly.set(delivery.packetId, delivery);
-      this.#uncommittedExactly++;
-    }
+    const known = this.#exactly.get(delivery.packetId);
+    if (known !== undefined && !this.#isReused(delivery)) return known === COMMITTED ? "again" : "wait";
+    this.#exactly.set(delivery.packetId, delivery);
+    this.#earlier.delete(delivery.packetId);
+    if (known === undefined || known === COMMITTED) this.#uncommittedExactly++;
     return "deliver";
+  }
+
+  /**
+   * Whether a broker that was killed, and has come back with an older state of the session, has given an id that we know
+   * to another message. What it sends again on a new connection is marked [MQTT-3.3.1-1]; what is not, we do not have.
+   */
+  #isReused({ packetId, dup }: Delivery): boolean {
+    return !dup && this.#earlier.has(packetId);
   }
 
   /** The bytes that acknowledge these deliveries, in their order; void ones and QoS 0 add nothing. */
@@ -80,6 +92,7 @@ export class InboundSession {
     const known = this.#exactly.get(packetId);
     if (known !== undefined && known !== COMMITTED) return "uncommitted";
     this.#exactly.delete(packetId);
+    this.#earlier.delete(packetId);
     return pushAck([], PUBCOMP, packetId);
   }
 }

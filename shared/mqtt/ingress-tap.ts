@@ -11,6 +11,7 @@
 // on; the owner books them and acknowledges them like any other delivery, in order).
 
 import { Duplex } from "node:stream";
+import { PromptAck } from "../native/prompt-ack.ts";
 import { type Delivery, InboundSession } from "./inbound-session.ts";
 import { PacketBoundary } from "./packet-boundary.ts";
 import { PacketSplitter, PUBLISH_TYPE, PUBREL_TYPE } from "./packet-splitter.ts";
@@ -101,6 +102,7 @@ class TapStream extends Duplex {
   readonly #splitter: PacketSplitter;
   readonly #boundary = new PacketBoundary();
   readonly #restCauses = new Set<RestCause>();
+  readonly #promptAck = new PromptAck();
   #acks: number[] = [];
   #isFlushScheduled = false;
 
@@ -150,6 +152,7 @@ class TapStream extends Duplex {
       this.destroy(Object.assign(new Error(problem), { code: PROTOCOL_ERROR_CODE }));
       return;
     }
+    this.#promptAck.send(this.#socket, chunk.length);
     this.#scheduleFlush();
   }
 

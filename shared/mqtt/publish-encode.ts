@@ -8,6 +8,7 @@ import type { Message, MessageProperties, Qos } from "../message.ts";
 /** What the remaining length can say at most, and the header in front of it [MQTT5 2.1.4]. */
 export const PACKET_BYTES_MAX = 268_435_455 + 5;
 const TEXT_BYTES_MAX = 65_535;
+const SHORT_TEXT = 64;
 const PUBLISH = 0x30;
 const PAYLOAD_FORMAT = 0x01;
 const MESSAGE_EXPIRY = 0x02;
@@ -37,7 +38,7 @@ export type PublishSending = {
 /** Undefined when a text is longer than MQTT can say. */
 export function measurePublish(version: 4 | 5, message: Message): PublishSizes | undefined {
   const { topic, payload, properties } = message;
-  const topicBytes = Buffer.byteLength(topic);
+  const topicBytes = countTextBytes(topic);
   if (topicBytes > TEXT_BYTES_MAX) return undefined;
   const bodyBytes = 2 + topicBytes + payload.length;
   if (version === 4) return { topicBytes, propertyBytes: 0, bodyBytes };
@@ -127,9 +128,21 @@ function encodeProperties(
 }
 
 function encodeText(out: Buffer, start: number, text: string, bytes: number): number {
-  const at = encodeUint16(out, start, bytes);
+  let at = encodeUint16(out, start, bytes);
+  if (bytes === text.length && bytes <= SHORT_TEXT) {
+    for (let index = 0; index < bytes; index++) out[at++] = text.charCodeAt(index);
+    return at;
+  }
   out.write(text, at, bytes, "utf8");
   return at + bytes;
+}
+
+/** In UTF-8. Short plain ASCII, as topics are, is counted here: the call into the runtime costs more. */
+function countTextBytes(text: string): number {
+  if (text.length > SHORT_TEXT) return Buffer.byteLength(text);
+  for (let index = 0; index < text.length; index++)
+    if (text.charCodeAt(index) >= 0x80) return Buffer.byteLength(text);
+  return text.length;
 }
 
 function encodeUint16(out: Buffer, start: number, value: number): number {

@@ -30,6 +30,7 @@ export type PublishRefusal = {
   /** As far as it could be read. */
   readonly topic: string | undefined;
   readonly qos: Qos;
+  readonly dup: boolean;
   readonly packetId: number;
 };
 export type PublishDecoding =
@@ -50,6 +51,7 @@ export function decodePublish(
   const head = decodePublishHead(firstByte, bytes, start, end);
   if (typeof head === "string") return { kind: "malformed", reason: head };
   const { qos, packetId, topic, end: headEnd } = head;
+  const dup = isMarkedDup(firstByte);
   let reason: RefusalReason | undefined = head.problem;
   let properties: MessageProperties | undefined;
   let payloadStart = headEnd;
@@ -61,7 +63,7 @@ export function decodePublish(
     payloadStart = decoding.end;
   }
   if (reason !== undefined || topic === undefined) {
-    return { kind: "refused", refusal: { reason: reason ?? "topic-text", topic, qos, packetId } };
+    return { kind: "refused", refusal: { reason: reason ?? "topic-text", topic, qos, dup, packetId } };
   }
   return {
     kind: "publish",
@@ -70,7 +72,7 @@ export function decodePublish(
       payload: bytes.subarray(payloadStart, end),
       qos,
       retain: (firstByte & 1) !== 0,
-      dup: (firstByte & 8) !== 0,
+      dup,
       packetId,
       properties,
     },
@@ -81,8 +83,11 @@ export function decodePublish(
 export function decodeOversizePublish(firstByte: number, head: Buffer): PublishRefusal | string {
   const decoded = decodePublishHead(firstByte, head, 0, head.length);
   if (typeof decoded === "string") return decoded;
-  return { reason: "oversize", topic: decoded.topic, qos: decoded.qos, packetId: decoded.packetId };
+  const { topic, qos, packetId } = decoded;
+  return { reason: "oversize", topic, qos, dup: isMarkedDup(firstByte), packetId };
 }
+
+const isMarkedDup = (firstByte: number) => (firstByte & 8) !== 0;
 
 type PublishHead = {
   readonly qos: Qos;

@@ -25,6 +25,7 @@ export const REASON = {
   topicAliasInvalid: 0x94,
   packetTooLarge: 0x95,
   quotaExceeded: 0x97,
+  administrativeAction: 0x98,
 } as const;
 
 export type ReasonCode = (typeof REASON)[keyof typeof REASON];

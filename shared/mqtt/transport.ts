@@ -22,6 +22,8 @@ export type BrokerAddress = {
 export type TlsSettings = {
   /** Authorities to trust in place of the public ones. */
   readonly caPem: string | undefined;
+  /** Where they are from; without it they are those of a cloud. */
+  readonly caFile?: string | undefined;
   /** Client certificate, with its chain. */
   readonly certPem: string | undefined;
   readonly keyPem: Revealable<string> | undefined;

@@ -5,7 +5,11 @@ import { closeSync } from "node:fs";
 import type { Logger } from "../log.ts";
 import { openPipe } from "./pipe.ts";
 
-const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LANG: "C.UTF-8" };
+/** All that the program has of an environment. */
+export const COMMAND_ENVIRONMENT = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  LANG: "C.UTF-8",
+};
 const LINE_CHARACTERS_MAX = 256;
 /** A program that is told to end by the end of its input, or by SIGTERM, is killed after this. */
 const END_MS = 2000;
@@ -28,7 +32,7 @@ export function startCommand(command: readonly string[], direction: "read" | "wr
   let child: Bun.Subprocess;
   try {
     child = Bun.spawn([...command], {
-      env: ENVIRONMENT,
+      env: COMMAND_ENVIRONMENT,
       stdin: direction === "write" ? pipe.far : "ignore",
       stdout: direction === "read" ? pipe.far : "ignore",
       stderr: talks ? "pipe" : "ignore",

@@ -84,6 +84,11 @@ export function setSendBufferBytes(fd: number, bytes: number): boolean {
   return setOption(fd, SO_SNDBUF, bytes);
 }
 
+/** The send buffer as it is, in the kernel's own counting (twice the payload). */
+export function readSendBufferBytes(fd: number): number | undefined {
+  return getOption(fd, SO_SNDBUF);
+}
+
 /**
  * What is sent from now on is cut into datagrams of so many bytes by the kernel, or by the network card; 0 ends that [udp(7),
  * UDP_SEGMENT]. False where the kernel does not know how: Linux does from 4.18 on.

@@ -5,6 +5,9 @@
 /** `fsync` survives a power cut, `os` survives the death of the process, `memory` survives nothing. */
 export type Durability = "fsync" | "os" | "memory";
 
+/** Where a content lies: bytes of a file beside the database; segment 0 is the database itself. */
+export type Place = { readonly segment: number; readonly at: number; readonly bytes: number };
+
 export type LogRow = {
   readonly id: number;
   readonly stream: number;
@@ -21,7 +24,21 @@ export type LogRow = {
   readonly content: Uint8Array;
 };
 
-export type NewRow = Omit<LogRow, "id">;
+export type NewRow = Omit<LogRow, "id"> & {
+  /** Where prepare() has put its content. */
+  readonly place?: Place | undefined;
+};
+
+/** Contents that are on their way to the disk before the rows that they belong to. */
+export type Preparation = {
+  /** Where each of them lies; undefined for one that goes into its row. */
+  readonly places: readonly (Place | undefined)[];
+  /** True once they survive a power cut. */
+  readonly isDone: boolean;
+  /** Waits for that, and holds everything else up meanwhile; `onDone` is not called any more. Throws what the disk says. */
+  finish(): void;
+};
+
 /** A row as it was read: `intact` is false when its content is not what was written. */
 export type ReadRow = LogRow & { readonly intact: boolean };
 
@@ -37,6 +54,12 @@ export type BlockLog = {
   writeDurably(work: () => void): void;
   /** Appends a row; its id is one more than that of the row before. Only inside write(). */
   append(row: NewRow): number;
+  /**
+   * Writes contents of rows that append() will get, and makes them survive a power cut while the process does other things. `onDone`
+   * comes later, with what the disk says when it fails: then they are dropped. Throws what it says at once. Left out where
+   * append() does not wait for the disk; undefined when none of the contents is so large that it would.
+   */
+  prepare?(contents: readonly Uint8Array[], onDone: (error?: unknown) => void): Preparation | undefined;
   /** Rows after `id`, at most `limit`, in order. */
   read(afterId: number, limit: number): ReadRow[];
   /** Rows of a stream that begin at `sequence` or later, at most `limit`, in order. */
@@ -53,6 +76,8 @@ export type BlockLog = {
   ): { first: number; end: number } | undefined;
   /** Messages of the stream in rows that begin at `sequence` or later. */
   countMessages(stream: number, sequence: number): number;
+  /** Sequences of the stream in rows that begin at `sequence` or later. */
+  countSequences(stream: number, sequence: number): number;
   /**
    * Id of the last of the `limit` oldest rows that are before `beforeId` and, when it is given, before the first that
    * was written at `beforeMs` or later; undefined when there is none.

@@ -26,7 +26,7 @@ export type Cell = {
 
 export type Field = number | Buffer | undefined;
 /** A field's place: of what type it is, and where it begins. */
-type Slot = { readonly type: number; readonly at: number };
+export type Slot = { readonly type: number; readonly at: number };
 
 export function* readCells(page: Buffer, number: number): Iterable<Cell> {
   const start = number === 1 ? FILE_HEADER_BYTES : 0;
@@ -96,10 +96,10 @@ export function readSlots(payload: Buffer, count: number): Slot[] | undefined {
 export function readField(payload: Buffer, slot: Slot | undefined): Field {
   if (slot === undefined) return undefined;
   const { type, at } = slot;
-  const length = fieldBytes(type);
-  if (at + length > payload.length) return undefined;
   if (type === 8 || type === 9) return type - 8;
   if (type === 0 || type === 7) return undefined;
+  const length = fieldBytes(type);
+  if (at + length > payload.length) return undefined;
   if (type >= 12) return payload.subarray(at, at + length);
   return type === 6 ? Number(payload.readBigInt64BE(at)) : payload.readIntBE(at, length);
 }

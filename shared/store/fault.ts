@@ -15,6 +15,35 @@ export function isUnreadable(error: unknown): boolean {
   return /^SQLITE_IOERR_(READ|SHORT_READ|CORRUPTFS|DATA)/.test(codeOf(error));
 }
 
+const PASSING: ReadonlySet<string> = new Set([
+  "EMFILE",
+  "ENFILE",
+  "ENOMEM",
+  "EACCES",
+  "EPERM",
+  "EAGAIN",
+  "EINTR",
+]);
+
+/** True when a plain file cannot be read now, and that says nothing of what is in it. */
+export function isPassing(error: unknown): boolean {
+  return PASSING.has(codeOf(error));
+}
+
+export function nameReadFault(error: unknown): Error {
+  const code = codeOf(error);
+  if (code === "EMFILE" || code === "ENFILE") return new Error("too many files and connections are open");
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+/** What a plain file's disk said, in the words that SQLite has for it. */
+export function nameWriteFault(error: unknown): Error {
+  const code = codeOf(error);
+  if (code === "ENOSPC" || code === "EDQUOT") return new Error("the disk is full");
+  if (code === "EROFS") return new Error("the disk is read-only");
+  return error instanceof Error ? error : new Error(String(error));
+}
+
 export function describeFault(error: unknown, file: string): string {
   const code = codeOf(error);
   if (/^SQLITE_BUSY/.test(code)) return "another process has it open: is the agent running already?";

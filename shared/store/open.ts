@@ -1,14 +1,14 @@
 // Opens a log: one owner at a time, looked over first, mended when it is damaged. Refuses, with a sentence for a
 // person, what it cannot open, and never touches a log of another link or of a newer format.
-import { constants, Database } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { BlockLog, Durability, Repair } from "./block-log.ts";
 import { checkFile, OPEN } from "./check.ts";
 import { describeFault, isDamage } from "./fault.ts";
+import { openToLook } from "./look.ts";
 import { finishSalvage, type Known, salvage } from "./salvage.ts";
-import { FORMAT, LogRefusal, OWNER, prepareTables, readFormat } from "./schema.ts";
+import { FORMAT, LogRefusal, OWNER, PLACES_SINCE, prepareTables, readFormat } from "./schema.ts";
 import { SqliteLog } from "./sqlite-log.ts";
 
 /** The write-ahead log is cut back to this when it is empty. */
@@ -60,17 +60,20 @@ export function openBlockLogReadOnly(directory: string, name: string): BlockLog 
   const file = join(directory, name);
   try {
     if (!existsSync(file)) throw new Error("there is no such file");
-    // Without a write-ahead log nobody is writing: then nothing is put beside the file either, which may be evidence.
-    const isQuiet = !existsSync(`${file}-wal`);
-    const db = isQuiet
-      ? new Database(
-          `${pathToFileURL(file).href}?immutable=1`,
-          constants.SQLITE_OPEN_READONLY | constants.SQLITE_OPEN_URI,
-        )
-      : new Database(file, { readonly: true, strict: true });
-    const format = readFormat(db);
-    if (format !== FORMAT) throw new LogRefusal(`its format is ${format}, must be ${FORMAT}`);
-    return new SqliteLog({ db, mend: undefined, repairs: [], unlock: () => {} });
+    const { db, close } = openToLook(file);
+    try {
+      const format = readFormat(db);
+      // An older one lacks what is asked of it here.
+      if (format < PLACES_SINCE || format > FORMAT) {
+        const allowed = `must be ${PLACES_SINCE} to ${FORMAT}: the agent brings an older one up to date when it is started`;
+        throw new LogRefusal(`its format is ${format}, ${allowed}`);
+      }
+      return new SqliteLog({ db, file, isReadOnly: true, mend: undefined, repairs: [], unlock: close });
+    } catch (error) {
+      db.close();
+      close();
+      throw error;
+    }
   } catch (error) {
     throw explain("read", error, file);
   }
@@ -112,6 +115,8 @@ function openSound(
   try {
     const log = new SqliteLog({
       db,
+      file,
+      syncs: durability === "fsync",
       repairs,
       unlock,
       beforeClose: (self) => self.write(() => self.setValue(OPEN, "0")),

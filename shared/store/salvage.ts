@@ -13,7 +13,8 @@ import { HOLES } from "./holes.ts";
 import { countMissing } from "./missing.ts";
 import { PageFiles } from "./pages.ts";
 import { type FoundRow, type FoundValue, scanPages } from "./scan.ts";
-import { OWNER, prepareTables } from "./schema.ts";
+import { countBytes, LAST_ID, OWNER, prepareTables, readNumber, writeTotals } from "./schema.ts";
+import { SegmentReader } from "./segments.ts";
 import { insertRow, SqliteLog } from "./sqlite-log.ts";
 
 /** Damaged files that are kept; beyond, the oldest goes. */
@@ -61,9 +62,16 @@ export function salvage(file: string, reason: string, known: Known, wishes: Salv
       valuesComplete,
       durationMs,
     };
-    const log = new SqliteLog({ db, mend: undefined, repairs: [repair], unlock: () => {} });
+    const log = new SqliteLog({
+      db,
+      file,
+      isReadOnly: true,
+      mend: undefined,
+      repairs: [repair],
+      unlock: () => {},
+    });
     wishes.adopt?.(log, repair);
-    db.close();
+    log.close();
     sync(fresh);
     renameSync(fresh, `${file}.salvaged`);
     moveAside(file, movedTo);
@@ -116,10 +124,17 @@ function fill(
 ): { rows: number; rowsWithoutContent: number } {
   const newest = new Map<string, FoundValue>();
   const files = new PageFiles(file);
+  const segments = new SegmentReader(file);
+  const wholeApart = new Set<number>();
   try {
     scanPages(
       files,
-      ({ row, checksum }: FoundRow) => insertRow(db, row, checksum),
+      segments,
+      ({ row, place, checksum, isWhole }: FoundRow) => {
+        // The version whose content is there counts: it may lie elsewhere than that of a transaction that was taken back.
+        insertRow(db, row, place, checksum, isWhole ? "REPLACE" : "IGNORE");
+        if (place.segment > 0 && isWhole) wholeApart.add(row.id);
+      },
       (value) => {
         const known = newest.get(value.name);
         if (known === undefined || known.change < value.change) newest.set(value.name, value);
@@ -127,19 +142,19 @@ function fill(
     );
   } finally {
     files.close();
+    segments.close();
   }
   const values = believed ?? new Map([...newest].map(([name, { value }]) => [name, value]));
   refuseOther(owner, values.get(OWNER));
   const change = Math.max(0, ...[...newest.values()].map((value) => value.change)) + 1;
   const insert = db.query("INSERT INTO value VALUES (?, ?, ?, ?)");
   for (const [name, value] of values) insert.run(name, value, change, sumValue(name, value, change));
-  db.run(
-    "INSERT INTO sqlite_sequence (name, seq) SELECT 'block', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence)",
-  );
-  db.query("UPDATE sqlite_sequence SET seq = seq + ?").run(ID_JUMP);
+  const lastId = Math.max(Number(values.get(LAST_ID) ?? 0), readNumber(db, "SELECT max(id) AS n FROM block"));
+  writeTotals(db, countBytes(db), lastId + ID_JUMP, change);
   const count = (where: string) =>
     db.query<{ n: number }, []>(`SELECT count(*) AS n FROM block WHERE ${where}`).get()?.n ?? 0;
-  return { rows: count("length(content) > 0"), rowsWithoutContent: count("length(content) = 0") };
+  const rows = count("length(content) > 0") + wholeApart.size;
+  return { rows, rowsWithoutContent: count("true") - rows };
 }
 
 function readHoles(db: Database): string | undefined {

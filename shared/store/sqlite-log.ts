@@ -1,10 +1,19 @@
-// A log in one SQLite file in WAL mode. What the disk gives back altered comes as a row that says so; what it does not
-// give back at all makes the file be mended while the agent runs, so that one bad page never ends the agent.
+// A log in one SQLite file in WAL mode, with large contents in files beside it (segments.ts). What the disk gives back altered comes
+// as a row that says so; what it does not give back at all makes the file be mended while the agent runs, so that one bad page
+// never ends the agent.
 import type { Database } from "bun:sqlite";
-import type { BlockLog, LogRow, NewRow, ReadRow, Repair } from "./block-log.ts";
+import type { BlockLog, LogRow, NewRow, Place, Preparation, ReadRow, Repair } from "./block-log.ts";
 import { sumRow, sumValue } from "./checksum.ts";
-import { isDamage } from "./fault.ts";
+import { isDamage, nameWriteFault } from "./fault.ts";
 import { RowReader } from "./row-reader.ts";
+import { BYTES, countBytes, LAST_ID, readNumber } from "./schema.ts";
+import {
+  IN_DATABASE,
+  type RowsMoved,
+  SEGMENT_CONTENT_BYTES_MIN,
+  SegmentReader,
+  Segments,
+} from "./segments.ts";
 
 /** Free pages that are worth giving back, and pages given back at a time. */
 const FREE_PAGES_MIN = 4096;
@@ -14,6 +23,12 @@ const MENDS_MAX = 3;
 
 export type Opened = {
   readonly db: Database;
+  /** The database's file, beside which large contents lie; undefined when all are in it. */
+  readonly file?: string;
+  /** Nothing is to be written, deleted or given back. */
+  readonly isReadOnly?: boolean;
+  /** Contents survive a power cut as soon as they are committed. */
+  readonly syncs?: boolean;
   /** Replaces a file that cannot be read any more; undefined where nothing can be done. */
   readonly mend:
     | ((reason: string, values: ReadonlyMap<string, string>) => { db: Database; repair: Repair })
@@ -38,15 +53,20 @@ export class SqliteLog implements BlockLog {
   readonly #values = new Map<string, string>();
   /** What the transaction that is under way has changed of them. */
   readonly #changed = new Map<string, string | undefined>();
+  #segments: Segments | undefined;
+  #reader: SegmentReader | undefined;
+  /** Rows that this transaction has put into segments, and taken out of them. */
+  readonly #moved: RowsMoved[] = [];
+  /** Places of prepared contents that this transaction has used. */
+  readonly #used: Place[] = [];
 
   constructor(opened: Opened) {
     this.#opened = opened;
     this.#repairs = [...opened.repairs];
     this.#db = opened.db;
-    this.#rows = new RowReader(this.#db);
-    this.#measure();
     const rows = this.#db.query<{ name: string; value: string }, []>("SELECT name, value FROM value").all();
     for (const { name, value } of rows) this.#values.set(name, value);
+    this.#rows = this.#measure();
   }
 
   get bytes(): number {
@@ -62,12 +82,23 @@ export class SqliteLog implements BlockLog {
   }
 
   write(work: () => void): void {
+    this.#write(work, this.#opened.syncs === true);
+  }
+
+  #write(work: () => void, syncs: boolean): void {
     const { bytes, lastId, change } = { bytes: this.#bytes, lastId: this.#lastId, change: this.#change };
     this.#db.run("BEGIN IMMEDIATE");
     try {
       this.#change++;
       work();
+      if (this.#bytes !== bytes) this.setValue(BYTES, String(this.#bytes));
+      if (this.#lastId !== lastId) this.setValue(LAST_ID, String(this.#lastId));
+      if (syncs) tell(() => this.#segments?.sync());
       this.#db.run("COMMIT");
+      this.#segments?.keep(this.#moved);
+      for (const place of this.#used) this.#segments?.takePrepared(place);
+      this.#moved.length = 0;
+      this.#used.length = 0;
       for (const [name, value] of this.#changed) {
         if (value === undefined) this.#values.delete(name);
         else this.#values.set(name, value);
@@ -78,6 +109,9 @@ export class SqliteLog implements BlockLog {
       this.#lastId = lastId;
       this.#change = change;
       this.#changed.clear();
+      this.#segments?.abandon();
+      this.#moved.length = 0;
+      this.#used.length = 0;
       if (this.#db.inTransaction) this.#db.run("ROLLBACK");
       // The caller tries again in its own time, on the file that was mended meanwhile.
       if (isDamage(error)) this.#mend(error);
@@ -89,7 +123,7 @@ export class SqliteLog implements BlockLog {
     const before = this.#db.query<{ synchronous: number }, []>("PRAGMA synchronous").get()?.synchronous ?? 2;
     this.#db.run("PRAGMA synchronous = FULL");
     try {
-      this.write(work);
+      this.#write(work, true);
     } finally {
       this.#db.run(`PRAGMA synchronous = ${before}`);
     }
@@ -97,13 +131,42 @@ export class SqliteLog implements BlockLog {
 
   append(row: NewRow): number {
     const id = this.#lastId + 1;
-    const { stream, first, count, skip, timeMs, clockDifferenceMs, content } = row;
-    this.#db
-      .query("INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
-      .run(id, stream, first, count, skip, timeMs, clockDifferenceMs, sumRow({ ...row, id }), content);
-    this.#bytes += content.length;
+    const place = this.#prepared(row.place) ?? this.#place(row.content);
+    insertRow(this.#db, { ...row, id }, place, sumRow({ ...row, id }, place));
+    this.#bytes += row.content.length;
     this.#lastId = id;
     return id;
+  }
+
+  prepare(contents: readonly Uint8Array[], onDone: (error?: unknown) => void): Preparation | undefined {
+    const segments = this.#opened.syncs === true ? this.#segments : undefined;
+    const way = tell(() =>
+      segments?.prepare(contents, (error) => onDone(error === undefined ? undefined : nameWriteFault(error))),
+    );
+    if (way === undefined) return undefined;
+    return {
+      places: way.places,
+      finish: () => tell(() => way.finish()),
+      get isDone() {
+        return way.isDone;
+      },
+    };
+  }
+
+  /** The place, if what was prepared there is still to be had: a file that was mended meanwhile knows nothing of it. */
+  #prepared(place: Place | undefined): Place | undefined {
+    if (place === undefined || this.#segments?.isPrepared(place) !== true) return undefined;
+    this.#moved.push({ segment: place.segment, rows: 1 });
+    this.#used.push(place);
+    return place;
+  }
+
+  #place(content: Uint8Array): Place {
+    const segments = this.#segments;
+    if (segments === undefined || content.length < SEGMENT_CONTENT_BYTES_MIN) return IN_DATABASE;
+    const place = tell(() => segments.append(content));
+    this.#moved.push({ segment: place.segment, rows: 1 });
+    return place;
   }
 
   read(afterId: number, limit: number): ReadRow[] {
@@ -149,13 +212,13 @@ export class SqliteLog implements BlockLog {
   }
 
   countMessages(stream: number, sequence: number): number {
-    return (
-      this.#number(
-        "SELECT sum(count - skip) AS n FROM block WHERE stream = ? AND first >= ?",
-        stream,
-        sequence,
-      ) ?? 0
-    );
+    const query = "SELECT sum(count - skip) AS n FROM block WHERE stream = ? AND first >= ?";
+    return this.#number(query, stream, sequence) ?? 0;
+  }
+
+  countSequences(stream: number, sequence: number): number {
+    const query = "SELECT sum(count) AS n FROM block WHERE stream = ? AND first >= ?";
+    return this.#number(query, stream, sequence) ?? 0;
   }
 
   oldest(limit: number, beforeId: number, beforeMs = Number.MAX_SAFE_INTEGER): number | undefined {
@@ -173,11 +236,13 @@ export class SqliteLog implements BlockLog {
   }
 
   deleteBetween(firstId: number, lastId: number): void {
-    const sum = "SELECT sum(length(content)) AS n FROM block WHERE id BETWEEN ? AND ?";
-    const gone = this.#db.query<{ n: number | null }, number[]>(sum).get(firstId, lastId)?.n;
-    if (gone == null) return;
+    const gone = this.#sumSegments("WHERE id BETWEEN ? AND ?", firstId, lastId);
+    if (gone.length === 0) return;
     this.#db.query("DELETE FROM block WHERE id BETWEEN ? AND ?").run(firstId, lastId);
-    this.#bytes -= gone;
+    for (const { segment, rows, bytes } of gone) {
+      this.#bytes -= bytes;
+      if (segment > 0) this.#moved.push({ segment, rows: -rows });
+    }
   }
 
   value(name: string): string | undefined {
@@ -207,6 +272,8 @@ export class SqliteLog implements BlockLog {
 
   /** Only while at least half of the file is unused: what is full again tomorrow need not be returned today. */
   rest(): void {
+    // A database that the power takes back to before rows were deleted must still find their contents.
+    this.#segments?.sweep(() => this.#db.query("PRAGMA wal_checkpoint(PASSIVE)").all());
     const pragma = (name: string) =>
       this.#db.query<Record<string, number>, []>(`PRAGMA ${name}`).get()?.[name] ?? 0;
     const free = pragma("freelist_count");
@@ -221,14 +288,35 @@ export class SqliteLog implements BlockLog {
       // A disk that is full must not keep the agent from ending.
     }
     this.#db.close();
+    this.#segments?.close();
+    this.#reader?.close();
     this.#opened.unlock();
   }
 
-  #measure(): void {
-    const number = (query: string) => this.#db.query<{ n: number | null }, []>(query).get()?.n ?? 0;
-    this.#bytes = number("SELECT sum(length(content)) AS n FROM block");
-    this.#lastId = number("SELECT seq AS n FROM sqlite_sequence WHERE name = 'block'");
-    this.#change = number("SELECT max(change) AS n FROM value");
+  #measure(): RowReader {
+    const { file, isReadOnly = false, syncs = false } = this.#opened;
+    const query = "SELECT segment, count(*) AS rows FROM block WHERE segment > 0 GROUP BY segment";
+    const segments = this.#db.query<{ segment: number; rows: number }, []>(query).all();
+    this.#segments?.close();
+    this.#reader?.close();
+    const rows = new Map(segments.map((each) => [each.segment, each.rows]));
+    this.#segments = file === undefined || isReadOnly ? undefined : new Segments(file, rows, syncs);
+    this.#reader = file !== undefined && isReadOnly ? new SegmentReader(file) : undefined;
+    this.#bytes = Number(this.#values.get(BYTES) ?? countBytes(this.#db));
+    this.#lastId = Number(
+      this.#values.get(LAST_ID) ?? readNumber(this.#db, "SELECT max(id) AS n FROM block"),
+    );
+    this.#change = readNumber(this.#db, "SELECT max(change) AS n FROM value");
+    return new RowReader(this.#db, this.#segments ?? this.#reader);
+  }
+
+  /** Rows and content bytes in each segment; segment 0 is the database. */
+  #sumSegments(where: string, ...values: number[]): { segment: number; rows: number; bytes: number }[] {
+    return this.#db
+      .query<{ segment: number; rows: number; bytes: number }, number[]>(
+        `SELECT segment, count(*) AS rows, sum(length(content) + bytes) AS bytes FROM block ${where} GROUP BY segment`,
+      )
+      .all(...values);
   }
 
   #number(query: string, ...values: number[]): number | undefined {
@@ -254,17 +342,42 @@ export class SqliteLog implements BlockLog {
     this.#mends++;
     const { db, repair } = mend(error instanceof Error ? error.message : String(error), this.#values);
     this.#db = db;
-    this.#rows = new RowReader(db);
+    // The file that has taken its place has fewer rows, perhaps, and further ids.
+    for (const name of [BYTES, LAST_ID]) {
+      const query = "SELECT value FROM value WHERE name = ?";
+      const value = db.query<{ value: string }, [string]>(query).get(name)?.value;
+      if (value !== undefined) this.#values.set(name, value);
+    }
     this.#repairs.push(repair);
-    this.#measure();
+    this.#rows = this.#measure();
   }
 }
 
-/** A row whose id is known already, as a salvage finds it. Only inside a transaction. */
-export function insertRow(db: Database, row: LogRow, checksum: number): void {
-  const { id, stream, first, count, skip, timeMs, clockDifferenceMs, content } = row;
-  db.query(
-    `INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE
-     SET checksum = excluded.checksum, content = excluded.content WHERE length(excluded.content) > length(content)`,
-  ).run(id, stream, first, count, skip, timeMs, clockDifferenceMs, checksum, content);
+/**
+ * A row whose id is known: a new one, which must not be there yet, or as a salvage finds it, in one or several versions. Only
+ * inside a transaction.
+ */
+export function insertRow(
+  db: Database,
+  row: LogRow,
+  place: Place,
+  checksum: number,
+  otherwise: "ABORT" | "IGNORE" | "REPLACE" = "ABORT",
+): void {
+  const { id, stream, first, count, skip, timeMs, clockDifferenceMs } = row;
+  const { segment, at, bytes } = place;
+  const content = segment === 0 ? row.content : NOTHING;
+  db.query(`INSERT OR ${otherwise} INTO block VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).run(
+    ...[id, stream, first, count, skip, timeMs, clockDifferenceMs, checksum, content, segment, at, bytes],
+  );
 }
+
+function tell<Result>(write: () => Result): Result {
+  try {
+    return write();
+  } catch (error) {
+    throw nameWriteFault(error);
+  }
+}
+
+const NOTHING = new Uint8Array(0);

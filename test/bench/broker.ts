@@ -11,11 +11,11 @@ export type Broker = { readonly port: number; readonly pid: number; stop(): Prom
 
 /** `bridge`: forwards everything under bench/ to the broker on that port, at that QoS. */
 export async function startBroker(
-  bridge?: { readonly port: number; readonly qos: number },
-  { persistence = false, noDelay = false } = {},
+  bridge?: { readonly port: number; readonly qos: number; readonly caFile?: string | undefined },
+  { persistence = false, noDelay = false, port: wantedPort = 0 } = {},
 ): Promise<Broker> {
   const workspace = new Workspace("bench-broker");
-  const port = await findFreeTcpPort();
+  const port = wantedPort || (await findFreeTcpPort());
   const lines = [
     "user root",
     "log_dest stderr",
@@ -40,6 +40,7 @@ export async function startBroker(
       "cleansession false",
       "notifications false",
       "restart_timeout 1",
+      ...(bridge.caFile === undefined ? [] : [`bridge_cafile ${bridge.caFile}`]),
     );
   }
   const config = workspace.write("mosquitto.conf", `${lines.join("\n")}\n`);

@@ -20,6 +20,9 @@ export type Standing = {
   readonly failures: readonly string[];
 };
 
+/** One table: the same load over each way. */
+export type Contest = { readonly title: string; readonly standings: readonly Standing[] };
+
 export async function hold(
   entrants: readonly Entrant[],
   rounds: number,

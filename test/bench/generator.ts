@@ -48,9 +48,9 @@ const reader = new PacketReader((type, _flags, bytes, from) => {
 });
 
 serve({
-  connect: async ({ port, qos: wanted, topics, payloadBytes }) => {
+  connect: async ({ port, qos: wanted, topics, payloadBytes, payload }) => {
     qos = wanted as number;
-    slab = new PublishSlab(topics as number, qos, payloadBytes as number);
+    slab = new PublishSlab(topics as number, qos, payloadBytes as number, payload as "random" | "json");
     let connected = () => {};
     const online = new Promise<void>((resolve) => {
       connected = resolve;

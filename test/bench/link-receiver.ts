@@ -49,6 +49,7 @@ function openReceiver(): (datagram: Buffer) => void {
       gap: (_, { count }) => noteFault("gap", count),
       heartbeat: () => {},
       journalChanged: () => {},
+      sinceKnown: () => {},
       epochChanged: () => {},
       restored: (symbols) => noteFault("restored", symbols),
       // Repair symbols of a block that is whole already: what coding costs when nothing is lost.

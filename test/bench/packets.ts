@@ -41,11 +41,13 @@ export class PublishSlab {
   readonly #qos: number;
   readonly #payloadAt: number;
 
-  constructor(topics: number, qos: number, payloadBytes: number) {
-    const payload = Buffer.from(crypto.getRandomValues(new Uint8Array(payloadBytes)));
+  /** `kind`: random bytes, the same in each message, or readings as JSON that differ from topic to topic. */
+  constructor(topics: number, qos: number, payloadBytes: number, kind: "random" | "json" = "random") {
+    const noise = Buffer.from(crypto.getRandomValues(new Uint8Array(payloadBytes)));
     const id = Buffer.alloc(qos === 0 ? 0 : 2);
     const packets = Array.from({ length: topics }, (_, topic) => {
       const name = prefixed(`bench/${String(topic).padStart(5, "0")}`);
+      const payload = kind === "json" ? makeReading(topic, payloadBytes) : noise;
       return packet(0x30 | (qos << 1), Buffer.concat([name, id, payload]));
     });
     this.#bytes = Buffer.concat(packets);
@@ -101,4 +103,11 @@ export class PacketReader {
     // A copy, because the socket uses the chunk's memory again.
     if (at < bytes.length) this.#rest = Buffer.from(bytes.subarray(at));
   }
+}
+
+/** What a sensor might say, behind room for the stamp; filled up with blanks. */
+function makeReading(topic: number, bytes: number): Buffer {
+  const value = (20 + 10 * Math.sin(topic)).toFixed(3);
+  const text = `{"ts":17957${String(topic * 7919).padStart(8, "0")},"tag":"line1/temp${topic}","value":${value},"quality":"GOOD"}`;
+  return Buffer.from(`${" ".repeat(STAMP_BYTES)}${text}`.padEnd(bytes).slice(0, bytes));
 }

@@ -10,11 +10,16 @@ export type Programs = Readonly<Record<AgentName, readonly string[]>>;
 
 export type PairWishes = {
   readonly programs: Programs;
-  readonly sourcePort: number;
+  /** The broker to subscribe to; left out where the sender itself is one, on `listenPort`. */
+  readonly sourcePort?: number;
+  readonly listenPort?: number;
   readonly targetPort: number;
+  /** The target speaks TLS, with a certificate of this authority. */
+  readonly caFile?: string | undefined;
   readonly qos: number;
   /** Of the journal; the spool keeps its default. */
   readonly durability: Durability;
+  readonly rateMbitPerSecond?: number | undefined;
   /** Further lines of the sender's [link]. */
   readonly link?: string | undefined;
 };
@@ -46,25 +51,33 @@ export class Pair {
     if (made.exitCode !== 0) throw new Error(`cannot make a link key: ${made.stderr}`);
     const shared = (link = "") =>
       `[link]\nid = "bench"\nkey_file = "link.key"\n${link}\n[admin]\naddress = "127.0.0.1:0"\n`;
-    const { qos, durability, sourcePort, targetPort, link } = wishes;
+    const { qos, durability, sourcePort, listenPort, targetPort, caFile, link } = wishes;
     this.#linkFiles = {
       send: this.#workspace.write(
         "send.toml",
         `${shared(link)}[[link.path]]
 type = "udp"
 endpoint = "127.0.0.1:${linkPort}"
-rate_mbit_per_second = ${RATE_MBIT_PER_SECOND}
+rate_mbit_per_second = ${wishes.rateMbitPerSecond ?? RATE_MBIT_PER_SECOND}
 [journal]
 directory = "journal"
 durability = "${durability}"
 [[source]]
 name = "plant"
-type = "subscribe"
+${
+  listenPort === undefined
+    ? `type = "subscribe"
 url = "mqtt://127.0.0.1:${sourcePort}"
 mqtt_version = "3.1.1"
 topics = ["bench/#"]
 qos = ${qos}
+receive_maximum = ${INFLIGHT_MAX}`
+    : `type = "listen"
+anonymous = true
 receive_maximum = ${INFLIGHT_MAX}
+[[source.listener]]
+address = "127.0.0.1:${listenPort}"`
+}
 `,
       ),
       recv: this.#workspace.write(
@@ -81,10 +94,11 @@ directory = "spool"
     this.#workspace.write(
       "targets.d/business.toml",
       `type = "mqtt"
-url = "mqtt://127.0.0.1:${targetPort}"
+url = "${caFile === undefined ? "mqtt" : "mqtts"}://127.0.0.1:${targetPort}"
+mqtt_version = "3.1.1"
 client_id = "bench"
 inflight_max = ${INFLIGHT_MAX}
-`,
+${caFile === undefined ? "" : `[tls]\nca_file = "${caFile}"\n`}`,
     );
   }
 

@@ -89,11 +89,18 @@ export function sendTrain({ repairPercent, repairSymbolsMin, interleaveBlocks }:
     ...LINK,
     ...{ durability: "memory" as const, journalBytesMax: 2 ** 30, datagramBytes: DATAGRAM_BYTES, blockBytes },
     ...{ repairPercent, repairSymbolsMin, compress: false, heartbeatMs: 1000, repeatAfterMs: 0 },
-    ...{ messageBytesMax: 100_000, filters: [], priorities: [], latestOnly: [] },
+    ...{
+      messageBytesMax: 100_000,
+      waitingBytesMax: 2 ** 25,
+      qos0Overflow: "drop-newest" as const,
+      filters: [],
+      priorities: [],
+      latestOnly: [],
+    },
   } as const;
   const log = openBlockLog("", "", "memory");
   const paths = [{ name: "path-1", queue, bestEffort: false }];
-  const quiet = { waiting: () => {}, lost: () => {}, blocked: () => {}, skipped: () => {} };
+  const quiet = { waiting: () => {}, lost: () => {}, blocked: () => {}, ready: () => {}, skipped: () => {} };
   let clockMs = 0;
   const now = () => ({ wallMs: clockMs, steadyMs: clockMs });
   const core = new SendCore(options, log, paths, now(), () => 1n, quiet);
@@ -132,6 +139,7 @@ export function receiveTrain(train: Train, loss: Loss): number {
     gap: () => {},
     heartbeat: () => {},
     journalChanged: () => {},
+    sinceKnown: () => {},
     epochChanged: () => {},
     restored: () => {},
     refused: () => {},

@@ -23,7 +23,7 @@ const PAGE = fileURLToPath(new URL("../../docs/recovery.md", import.meta.url));
 const EXACT = ["<!-- exact: from here -->", "<!-- exact: to here -->"] as const;
 const LATENCY = ["<!-- latency: from here -->", "<!-- latency: to here -->"] as const;
 const RATE_PER_SECOND = 1000;
-const MESSAGES = 10_000;
+const MESSAGES = 5_000;
 const ROUNDS = 3;
 /** Share of the machine that others may have had in the worst round of figures that go into the page. */
 const RECORD_LOAD_MAX = 0.25;

@@ -1,36 +1,66 @@
 // The results as Markdown, between two markers of the page, so that what people wrote around them stays.
-import type { AgentName } from "../support/agents.ts";
-import type { Standing } from "./contest.ts";
+import type { Contest, Standing } from "./contest.ts";
+import type { LinkStanding } from "./link-contest.ts";
+import type { ListenStanding } from "./listen.ts";
 import type { PacingStanding } from "./pacing.ts";
-import type { StartResult } from "./startup.ts";
+import type { Figures, SectionName } from "./sections.ts";
 import type { Spread } from "./statistic.ts";
 
-export type LinkStanding = {
-  readonly datagramBytes: number;
-  readonly plainMegabits: Spread;
-  readonly sealedMegabits: Spread;
-  readonly ratio: Spread;
-  readonly sealedCpuPerGigabyte: { readonly sender: number; readonly receiver: number };
-  readonly foreignLoadMost: number;
-};
-
-export type Results = {
+/** What a section was measured with, and when. */
+export type Stamp = {
   readonly date: string;
   readonly machine: Readonly<Record<string, string>>;
   readonly versions: Readonly<Record<string, string>>;
-  readonly throughput: readonly { readonly title: string; readonly standings: readonly Standing[] }[];
-  readonly latency: readonly { readonly title: string; readonly standings: readonly Standing[] }[];
-  readonly link: readonly LinkStanding[];
-  readonly pacing: readonly PacingStanding[];
-  readonly start: Readonly<Record<AgentName, StartResult>> | undefined;
+};
+
+/** What is known, by section: each from the last time that it was measured on a quiet machine. */
+export type Sections = {
+  readonly [Name in SectionName]?: { readonly stamp: Stamp; readonly figures: Figures[Name] };
 };
 
 const BEGIN = "<!-- written by npm run bench: from here -->";
 const END = "<!-- written by npm run bench: to here -->";
 
+type Format = { readonly [Name in SectionName]: (figures: Figures[Name]) => string[] };
+
+/** In the order of the page. */
+const FORMATS: Format = {
+  direct: (contests) => contests.flatMap(formatContest),
+  tls: (contests) => contests.flatMap(formatContest),
+  backlog: (contests) => contests.flatMap(formatContest),
+  slow: (contests) => contests.flatMap(formatContest),
+  heavy: (contests) => contests.flatMap(formatContest),
+  flat: (contests) => contests.flatMap(formatContest),
+  bridge: (contests) => contests.flatMap(formatContest),
+  latency: (contests) => contests.flatMap(formatLatency),
+  listen: (listen) => ["\n### The listening source alone\n", ...formatListen(listen)],
+  link: (link) => ["\n### The link alone\n", ...formatLink(link)],
+  pacing: (pacing) => ["\n### The pace of a path\n", ...formatPacing(pacing)],
+  start: (start) => ["\n### The programs\n", ...formatStart(start)],
+};
+
 /** The page with the part between the markers replaced. Throws when it lacks them. */
-export function replaceResults(page: string, results: Results): string {
-  return replaceBetween(page, [BEGIN, END], formatResults(results));
+export function formatPage(page: string, sections: Sections): string {
+  return replaceBetween(page, [BEGIN, END], formatSections(sections));
+}
+
+export function formatSections(sections: Sections): string {
+  const lines: string[] = [];
+  for (const name of Object.keys(FORMATS) as SectionName[]) {
+    const section = sections[name];
+    if (section === undefined) continue;
+    const format = FORMATS[name] as (figures: unknown) => string[];
+    lines.push(...format(section.figures), "", `Measured ${describe(section.stamp)}.`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function describe({ date, machine, versions }: Stamp): string {
+  const list = (entries: Readonly<Record<string, string>>) =>
+    Object.entries(entries)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(", ");
+  return `${date} on ${list(machine)}; ${list(versions)}`;
 }
 
 export function replaceBetween(page: string, [from, to]: readonly [string, string], text: string): string {
@@ -40,49 +70,55 @@ export function replaceBetween(page: string, [from, to]: readonly [string, strin
   return `${page.slice(0, begin + from.length)}\n${text}\n${page.slice(end)}`;
 }
 
-export function formatResults(results: Results): string {
-  const list = (entries: Readonly<Record<string, string>>) =>
-    Object.entries(entries)
-      .map(([name, value]) => `${name} ${value}`)
-      .join(", ");
+function formatContest({ title, standings }: Contest): string[] {
   return [
-    `\nMeasured ${results.date} on ${list(results.machine)}; ${list(results.versions)}.`,
-    ...results.throughput.flatMap(({ title, standings }) => [
-      `\n### ${title}\n`,
-      ...table(
-        ["way", "messages/s", "ratio", "CPU s per million messages", "peak memory MB", "others used"],
-        standings.map((standing) => [
-          standing.name,
-          show(standing.messagesPerSecond, 0),
-          show(standing.ratio, 2),
-          figures(standing.cpuSecondsPerMillion, 2),
-          figures(standing.peakMegabytes, 0),
-          `${Math.round(standing.foreignLoadMost * 100)} %`,
-        ]),
-      ),
-      ...failuresOf(standings),
+    `\n### ${title}\n`,
+    ...table(
+      ["way", "messages/s", "ratio", "CPU s per million messages", "peak memory MB", "others used"],
+      standings.map((standing) => [
+        standing.name,
+        show(standing.messagesPerSecond, 0),
+        show(standing.ratio, 2),
+        figures(standing.cpuSecondsPerMillion, 2),
+        figures(standing.peakMegabytes, 0),
+        `${Math.round(standing.foreignLoadMost * 100)} %`,
+      ]),
+    ),
+    ...failuresOf(standings),
+  ];
+}
+
+function formatLatency({ title, standings }: Contest): string[] {
+  return [
+    `\n### ${title}\n`,
+    ...table(
+      ["way", "p50 ms", "p99 ms", "p99.9 ms", "added p50 ms", "added p99 ms", "others used"],
+      standings.map(({ name, latencyMs, foreignLoadMost }) => [
+        name,
+        show(latencyMs.p50, 2),
+        show(latencyMs.p99, 2),
+        show(latencyMs.p999, 2),
+        added(latencyMs.p50, standings[0]?.latencyMs.p50),
+        added(latencyMs.p99, standings[0]?.latencyMs.p99),
+        `${Math.round(foreignLoadMost * 100)} %`,
+      ]),
+    ),
+    ...failuresOf(standings),
+  ];
+}
+
+function formatListen(listen: readonly ListenStanding[]): string[] {
+  return table(
+    ["QoS", "server", "messages/s", "ratio", "CPU s per million messages", "others used"],
+    listen.map(({ qos, server, messagesPerSecond, ratio, cpuSecondsPerMillion, foreignLoadMost }) => [
+      String(qos),
+      server,
+      show(messagesPerSecond, 0),
+      show(ratio, 2),
+      cpuSecondsPerMillion.toFixed(2),
+      `${Math.round(foreignLoadMost * 100)} %`,
     ]),
-    ...results.latency.flatMap(({ title, standings }) => [
-      `\n### ${title}\n`,
-      ...table(
-        ["way", "p50 ms", "p99 ms", "p99.9 ms", "added p50 ms", "added p99 ms", "others used"],
-        standings.map(({ name, latencyMs, foreignLoadMost }) => [
-          name,
-          show(latencyMs.p50, 2),
-          show(latencyMs.p99, 2),
-          show(latencyMs.p999, 2),
-          added(latencyMs.p50, standings[0]?.latencyMs.p50),
-          added(latencyMs.p99, standings[0]?.latencyMs.p99),
-          `${Math.round(foreignLoadMost * 100)} %`,
-        ]),
-      ),
-      ...failuresOf(standings),
-    ]),
-    ...(results.link.length === 0 ? [] : ["\n### The link alone\n", ...formatLink(results.link)]),
-    ...(results.pacing.length === 0 ? [] : ["\n### The pace of a path\n", ...formatPacing(results.pacing)]),
-    ...(results.start === undefined ? [] : ["\n### The programs\n", ...formatStart(results.start)]),
-    "",
-  ].join("\n");
+  );
 }
 
 function formatLink(link: readonly LinkStanding[]): string[] {
@@ -121,7 +157,7 @@ function formatPacing(pacing: readonly PacingStanding[]): string[] {
   );
 }
 
-function formatStart(start: Readonly<Record<AgentName, StartResult>>): string[] {
+function formatStart(start: Figures["start"]): string[] {
   return table(
     ["program", "size MB", "`--version` ms", "until `/readyz` says yes ms"],
     (["send", "recv"] as const).map((agent) => {

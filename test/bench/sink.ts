@@ -14,14 +14,19 @@ import { quantile } from "./statistic.ts";
 import { connectWire, listenWire, type Wire } from "./wire.ts";
 import { serve } from "./worker.ts";
 
+type TlsFiles = { readonly cert: string; readonly key: string };
+
 const SUBACK = 9;
 const CONNECT = 1;
+const PINGREQ = 12;
 const CONNACK = Buffer.from([0x20, 2, 0, 0]);
+const PINGRESP = Buffer.from([0xd0, 0]);
 
 export type Tally = {
   readonly received: number;
   readonly duplicates: number;
   readonly disordered: number;
+  readonly firstUs: number;
   readonly lastUs: number;
   /** Milliseconds from stamp to arrival: p50, p99, p99.9, greatest. */
   readonly latencyMs: readonly number[];
@@ -39,12 +44,14 @@ let received = 0;
 let duplicates = 0;
 let disordered = 0;
 let highest = -1;
+let firstUs = 0;
 let lastUs = 0;
 let chunkUs = 0;
 
 const reader = new PacketReader((type, flags, bytes, from, end) => {
   if (type === SUBACK) return subscribed?.();
   if (type === CONNECT) return wire?.write(CONNACK);
+  if (type === PINGREQ) return wire?.write(PINGRESP);
   if (type !== PUBLISH) return;
   let at = from + 2 + bytes.readUInt16BE(from);
   if (flags & 0x06) {
@@ -72,6 +79,7 @@ const events = {
     const before = received;
     reader.feed(bytes);
     if (received !== before) lastUs = chunkUs;
+    if (before === 0 && received > 0) firstUs = chunkUs;
     if (acks.length === 0) return;
     wire?.write(Buffer.from(acks));
     acks = [];
@@ -80,10 +88,20 @@ const events = {
   closed: () => {},
 };
 
+let server: ReturnType<typeof listenWire> | undefined;
+
+function listen(tls: TlsFiles | undefined, port?: number): ReturnType<typeof listenWire> {
+  const onConnection = (connection: Wire) => {
+    wire = connection;
+    return events;
+  };
+  return listenWire(onConnection, tls, port);
+}
+
 function tally(): Tally {
   const sorted = latencies.slice(0, received).sort();
   const latencyMs = [0.5, 0.99, 0.999, 1].map((q) => quantile(sorted, q) / 1000);
-  return { received, duplicates, disordered, lastUs, latencyMs };
+  return { received, duplicates, disordered, firstUs, lastUs, latencyMs };
 }
 
 serve({
@@ -96,12 +114,14 @@ serve({
     wire.write(encodeSubscribe("bench/#", qos as number));
     await answered;
   },
-  listen: () => {
-    const { port } = listenWire((connection) => {
-      wire = connection;
-      return events;
-    });
-    return port;
+  listen: ({ tls }) => {
+    server = listen(tls as TlsFiles | undefined);
+    return server.port;
+  },
+  /** Closes its connection, and takes none until resume. */
+  pause: () => server?.stop(),
+  resume: ({ port }) => {
+    server = listen(undefined, port as number);
   },
   awaitProbe: () =>
     new Promise<void>((resolve) => {

@@ -71,13 +71,18 @@ export async function connectWire(port: number, events: WireEvents): Promise<Wir
   return wire;
 }
 
-/** Listens for one connection on a free port. */
-export function listenWire(onConnection: (wire: Wire) => WireEvents): { port: number; stop(): void } {
+/** Listens for one connection, on a free port unless one is given; over TLS, when it is given a certificate and its key. */
+export function listenWire(
+  onConnection: (wire: Wire) => WireEvents,
+  tls?: { readonly cert: string; readonly key: string },
+  port = 0,
+): { port: number; stop(): void } {
   let events: WireEvents | undefined;
   let flush = (): boolean => true;
   const server = Bun.listen({
     hostname: "127.0.0.1",
-    port: 0,
+    port,
+    ...(tls === undefined ? {} : { tls }),
     socket: {
       open: (socket) => {
         const made = makeWire();

@@ -77,6 +77,7 @@ requireTools(["mosquitto"])("the admin pages", () => {
     expect(status.sender.sections).toContainEqual(
       expect.objectContaining({ type: "source", name: "line", state: "connected" }),
     );
+    expect(status.ledger.comparison).toEqual({ forwarded: 3, givenUp: 0, difference: 0 });
   });
 
   test("are healthy and ready", async () => {
@@ -105,6 +106,7 @@ requireTools(["mosquitto"])("the admin pages", () => {
     expect(recv.value("tidegate_recv_target_forwarded_total", { target: "hq" })).toBe(2);
     expect(recv.value("tidegate_recv_target_held_messages", { target: "dead" })).toBe(3);
     expect(recv.value("tidegate_recv_target_connected", { target: "dead" })).toBe(0);
+    expect(recv.value("tidegate_recv_ledger_difference_messages")).toBe(0);
     expect(recv.value("tidegate_recv_link_state", { state: "up" })).toBe(1);
     for (const [name, type] of [...send.types, ...recv.types]) {
       if (name.startsWith("tidegate_") && name.endsWith("_total"))
@@ -136,7 +138,7 @@ requireTools(["mosquitto"])("the admin pages", () => {
       expect(person).toMatchObject({ status: 0, stderr: "" });
       for (const word of agent === "send"
         ? ["line", "connected", "no-debug 1", "oversize 1"]
-        : ["hq", "dead", "up", "nothing listens"])
+        : ["hq", "dead", "up", "nothing listens", "forwarded 3, given up 0: no difference"])
         expect(person.stdout).toContain(word);
       const json = runProgram(agent, ["status", "--json", "--config", file]);
       expect(json).toMatchObject({ status: 0, stderr: "" });

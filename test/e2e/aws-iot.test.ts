@@ -1,10 +1,10 @@
 // The target "aws-iot" against a fake that enforces what AWS IoT Core enforces, and that AWS's own SDK has driven: every
-// login, the limits at and past their edge, the rate, Basic Ingest, what ends a connection there and why.
+// login, the rate over several connections, Basic Ingest, what ends a connection there and why. What all types have in common:
+// test/e2e/conformance.
 import { expect, test } from "bun:test";
 import { generateKeyPairSync, sign } from "node:crypto";
 import { AwsIotFake, type AwsIotOptions } from "../fakes/aws-iot.ts";
 import { runAwsSdk } from "../interop/clouds/aws-sdk.ts";
-import { runProgram } from "../support/agents.ts";
 import { type CertificateSet, createCertificateSet } from "../support/certificates.ts";
 import { Publisher } from "../support/mqtt-clients.ts";
 import { requireTools } from "../support/requirements.ts";
@@ -183,32 +183,6 @@ requireTools(["mosquitto", "node", "cloud sdks"])("aws-iot", () => {
     expect(fake.records.taken.map(({ topic }) => topic)).toEqual(Array(4).fill("plant/x"));
     for (const secret of [KEYS.secret, KEYS.token, token, "Signature"])
       expect(recv.tail()).not.toContain(secret);
-  }, 60_000);
-
-  test("keeps to the limits: at each edge a message goes, one past it is a dead letter, and the connection stays", async () => {
-    await using site = await Site.open();
-    const stage = await openSite(site);
-    const { fake, near } = stage;
-    site.writeTarget("aws", { ...x509(stage), client_id: "plant-7" });
-    const { recv } = await site.startBoth();
-    const options = { qos: 1 as const };
-    const good = ["a/b/c/d/e/f/g/h", `t${"x".repeat(255)}`, "ä".repeat(128)];
-    for (const topic of good) await near.publish(topic, "1", options);
-    const room = 131_072 - 100;
-    await near.publish("large", Buffer.alloc(room), options);
-    const bad = ["a/b/c/d/e/f/g/h/i", `t${"x".repeat(256)}`, `${"ä".repeat(128)}x`, "/a/b/c/d/e/f/g/"];
-    for (const topic of bad) await near.publish(topic, "1", options);
-    await near.publish("too/large", Buffer.alloc(131_073), options);
-    await near.publish("twice", "1", { qos: 2, retain: true });
-    const status = await settle(site, recv, 10);
-    expect(status.targets[0]).toMatchObject({
-      connections: 1,
-      ledger: { forwarded: 5, lost: { "invalid-topic": 4, oversize: 1 } },
-    });
-    expect(fake.records.taken.map(({ topic }) => topic)).toEqual([...good, "large", "twice"]);
-    expect(fake.records.count("close")).toEqual({});
-    const letters = runProgram("recv", ["dead-letters", "list", "--config", site.recvFile]);
-    expect(letters.stdout.match(/slashes, which AWS IoT takes at most/g)).toHaveLength(2);
   }, 60_000);
 
   test("publishes by Basic Ingest under its rule, whose prefix does not count", async () => {

@@ -5,7 +5,7 @@ import { createHmac } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import type { HubDevice } from "../fakes/azure/hub-rules.ts";
 import { IotHubFake, type IotHubOptions } from "../fakes/azure-iot-hub.ts";
-import { runProgram } from "../support/agents.ts";
+import { waitForLetters } from "../support/letters.ts";
 import type { Publisher } from "../support/mqtt-clients.ts";
 import { requireTools } from "../support/requirements.ts";
 import { Site } from "../support/site.ts";
@@ -91,9 +91,9 @@ requireTools(["mosquitto"])("azure-iot-hub with identity", () => {
       ledger: { forwarded: 90, lost: { "no-identity": 2 } },
     });
     expect(fake.telemetry[0]?.application.topic).toBe("plant/a/1/t");
-    const letters = runProgram("recv", ["dead-letters", "list", "--config", site.recvFile]);
-    expect(letters.stdout).toContain("its topic does not match identity.match, so it names no device");
-    expect(letters.stdout).toContain("cannot be a device id");
+    const letters = await waitForLetters(site, (text) => text.includes("\n2 dead letters\n"));
+    expect(letters).toContain("its topic does not match identity.match, so it names no device");
+    expect(letters).toContain("cannot be a device id");
   }, 60_000);
 
   test("derives a key for each device, and disconnects those that are idle", async () => {
@@ -152,8 +152,8 @@ requireTools(["mosquitto"])("azure-iot-hub with identity", () => {
     const status = await settle(recv, 20);
     expect(status.targets[0]?.ledger).toMatchObject({ forwarded: 10, lost: { refused: 10 } });
     await waitToSay(recv, "target hub: device a-9 is refused for 2 s; its messages become dead letters");
-    const letters = runProgram("recv", ["dead-letters", "list", "--config", site.recvFile]);
-    expect(letters.stdout.match(/device a-9 cannot log in/g)).toHaveLength(10);
+    const letters = await waitForLetters(site, (text) => text.includes("\n10 dead letters\n"));
+    expect(letters.match(/device a-9 cannot log in/g)).toHaveLength(10);
     devices["a-9"] = {};
     let number = 100;
     await waitFor(

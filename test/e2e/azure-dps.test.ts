@@ -137,6 +137,41 @@ requireTools(["mosquitto"])("azure-iot-hub with provisioning", () => {
     await waitToSay(recv, "the hub refuses us again and again; asking the provisioning service anew");
   }, 60_000);
 
+  test("goes on under another name without a restart, with all that was on its way under the old one", async () => {
+    await using site = await Site.open();
+    const stage = await openStage(site);
+    const { dps, hub, near, devices } = stage;
+    writeHub(stage, "hub", GROUP);
+    const known = { idScope: SCOPE, registrationId: "reg-1", hub: HUB, deviceId: "device-reg-1" };
+    site.workspace.write("spool/hub.provisioned.json", JSON.stringify(known), 0o600);
+    const { recv } = await site.startBoth();
+    await near.publish("t", "1", { qos: 1 });
+    await settle(recv, 1);
+    hub.faults.discardPublishes = 1000;
+    for (const number of ["2", "3"]) await near.publish("t", number, { qos: 1 });
+    await waitFor(
+      "both to be on their way",
+      20_000,
+      () => hub.records.count("publish")["discard by the test"] === 2,
+      () => recv.tail(),
+    );
+    const { "device-reg-1": device = {} } = devices;
+    delete devices["device-reg-1"];
+    devices.renamed = device;
+    dps.rules.assign = () => ({ hub: HUB, deviceId: "renamed" });
+    hub.dropAll();
+    hub.faults.discardPublishes = 0;
+    await near.publish("t", "4", { qos: 1 });
+    const { targets } = await settle(recv, 4);
+    expect(targets[0]?.ledger).toMatchObject({ forwarded: 4, lost: {} });
+    expect(hub.telemetry.map(({ deviceId, body }) => `${deviceId} ${body}`)).toEqual([
+      "device-reg-1 1",
+      "renamed 2",
+      "renamed 3",
+      "renamed 4",
+    ]);
+  }, 60_000);
+
   test("says what the provisioning service says: no such enrolment, disabled, a wrong key", async () => {
     await using site = await Site.open();
     const stage = await openStage(site);
@@ -162,5 +197,8 @@ requireTools(["mosquitto"])("azure-iot-hub with provisioning", () => {
       },
       () => recv.tail(),
     );
+    // It has a target that never began to connect, and stops in good order all the same.
+    expect(await recv.stop()).toBe(0);
+    expect(recv.stderr).not.toContain("TypeError");
   }, 60_000);
 });

@@ -1,9 +1,9 @@
 // The target "azure-event-grid" against a fake that enforces what the broker of an Event Grid namespace enforces: both
-// logins, tokens that change and end in mid-stream, the limits at and past their edge, bytes in flight, refusals.
+// logins, tokens that change and end in mid-stream, bytes in flight, refusals. What all types have in common:
+// test/e2e/conformance.
 import { expect, test } from "bun:test";
 import { copyFileSync, renameSync } from "node:fs";
 import { EventGridFake, type EventGridFakeOptions } from "../fakes/azure-event-grid.ts";
-import { runProgram } from "../support/agents.ts";
 import type { CertificateSet } from "../support/certificates.ts";
 import type { Publisher } from "../support/mqtt-clients.ts";
 import { requireTools } from "../support/requirements.ts";
@@ -106,36 +106,6 @@ requireTools(["mosquitto"])("azure-event-grid", () => {
     const said = (token?.fields.properties ?? {}) as TomlTable;
     expect(said.authenticationMethod).toBe("OAUTH2-JWT");
     expect(recv.stderr).not.toContain(String(said.authenticationData));
-  }, 60_000);
-
-  test("keeps to the limits: at each edge a message goes, one past it is a dead letter, and the connection stays", async () => {
-    await using site = await Site.open();
-    const stage = await openStage(site);
-    const { fake, near } = stage;
-    writeGrid(stage, "grid");
-    const { recv } = await site.startBoth();
-    const levels = (count: number) => Array.from({ length: count }, (_, n) => n.toString(36)).join("/");
-    const good = [levels(15), "x".repeat(256)];
-    for (const topic of good) await near.publish(topic, "1", { qos: 1 });
-    for (const topic of [levels(16), "x".repeat(257), "ä".repeat(129)])
-      await near.publish(topic, "1", { qos: 1 });
-    // Fixed header 4, topic 2 + 1, packet id 2, no properties 1.
-    const room = 524_288 - 10;
-    await near.publish("l", Buffer.alloc(room), { qos: 1 });
-    await near.publish("l", Buffer.alloc(room + 1), { qos: 1 });
-    const user = (bytes: number) => ({ userProperties: { p: "v".repeat(bytes - 1) } });
-    await near.publish("u", "1", { qos: 1, properties: user(32_768) });
-    await near.publish("u", "1", { qos: 1, properties: user(32_769) });
-    await near.publish("twice", "1", { qos: 2, retain: true });
-    const status = await settle(recv, 10);
-    expect(status.targets[0]).toMatchObject({
-      connections: 1,
-      ledger: { forwarded: 5, lost: { "invalid-topic": 3, oversize: 2 } },
-    });
-    expect(fake.records.taken.map(({ topic }) => topic)).toEqual([...good, "l", "u", "twice"]);
-    expect(fake.records.count("close")).toEqual({});
-    const letters = runProgram("recv", ["dead-letters", "list", "--config", site.recvFile]);
-    expect(letters.stdout).toContain("over 15 levels, which Event Grid takes at most");
   }, 60_000);
 
   test("has no more than 64 KB in flight, and a larger message goes alone", async () => {

@@ -1,12 +1,11 @@
 // The target "azure-iot-hub" against a fake that enforces what IoT Hub enforces, and that Microsoft's own SDK has driven:
-// every login, the property bag, the limits at and past their edge, tokens that end in mid-stream, throttles, poison.
+// every login, the property bag, tokens that end in mid-stream. What all types have in common: test/e2e/conformance.
 import { expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import type { HubDevice } from "../fakes/azure/hub-rules.ts";
 import { IotHubFake, type IotHubOptions } from "../fakes/azure-iot-hub.ts";
 import { runSdk } from "../fakes/run-sdk.ts";
-import { runProgram } from "../support/agents.ts";
 import type { CertificateSet } from "../support/certificates.ts";
 import type { Publisher } from "../support/mqtt-clients.ts";
 import { requireTools } from "../support/requirements.ts";
@@ -170,33 +169,6 @@ requireTools(["mosquitto", "node", "cloud sdks"])("azure-iot-hub", () => {
       expect(recv.stderr).not.toContain(secret);
   }, 60_000);
 
-  test("keeps to the limits: at the edge a message goes, one byte past it is a dead letter, and the connection stays", async () => {
-    await using site = await Site.open();
-    const stage = await openStage(site);
-    const { fake, near } = stage;
-    writeHub(stage, "hub", { event_time: false });
-    const { recv } = await site.startBoth();
-    // The hub counts "topic" and its value besides the payload.
-    const room = 262_144 - "topic".length - "large".length;
-    await near.publish("large", Buffer.alloc(room), { qos: 1 });
-    await near.publish("large", Buffer.alloc(room + 1), { qos: 1 });
-    const many = Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`p${n}`, "%".repeat(500)]));
-    await near.publish("properties", "1", { qos: 1, properties: { userProperties: many } });
-    await near.publish("last", "1", { qos: 2 });
-    const status = await settle(recv, 4);
-    expect(status.targets[0]).toMatchObject({
-      connections: 1,
-      ledger: { forwarded: 2, lost: { oversize: 2 } },
-    });
-    expect(fake.telemetry.map(({ bytes, application }) => [application.topic, bytes])).toEqual([
-      ["large", 262_144],
-      ["last", "1toplast".length + 2],
-    ]);
-    const letters = runProgram("recv", ["dead-letters", "list", "--config", site.recvFile]);
-    expect(letters.stdout).toContain("over 262144 bytes, which IoT Hub takes at most");
-    expect(letters.stdout).toContain("65,535 bytes, which MQTT takes at most");
-  }, 60_000);
-
   test("replaces its token before it ends, without losing, doubling or reordering a message", async () => {
     await using site = await Site.open();
     const stage = await openStage(site, { quotas: { sendsPerSecond: 1_000_000 } });
@@ -240,50 +212,6 @@ requireTools(["mosquitto", "node", "cloud sdks"])("azure-iot-hub", () => {
     await settle(recv, 2);
     expect(fake.telemetry.map(({ body }) => body.toString())).toEqual(["before", "after"]);
   }, 60_000);
-
-  test("stays under the throttle of its tier, where nothing is discarded", async () => {
-    await using site = await Site.open();
-    const stage = await openStage(site, { quotas: { shapingSeconds: 0 } });
-    const { fake, near } = stage;
-    const { messages_per_second: _, ...table } = profile(stage);
-    site.workspace.write("targets.d/hub.toml", toToml({ ...table, tier: "S1", units: 1 }));
-    const { recv } = await site.startBoth();
-    const count = 400;
-    await near.publishAll(
-      Array.from({ length: count }, (_, number) => ({
-        topic: "t",
-        payload: String(number),
-        options: { qos: 1 as const },
-      })),
-    );
-    const status = await settle(recv, count, 40_000);
-    expect(fake.records.count("publish")).toEqual({ taken: count });
-    expect(status.targets[0]).toMatchObject({ connections: 1, ledger: { forwarded: count } });
-  }, 90_000);
-
-  test("gets through a storm: connections refused, cut and answered late, and every message arrives in order", async () => {
-    await using site = await Site.open();
-    const stage = await openStage(site);
-    const { fake, near } = stage;
-    writeHub(stage, "hub", { keepalive_seconds: 5 });
-    fake.faults.refuse = { times: 3 };
-    const { recv } = await site.startBoth();
-    const count = 300;
-    for (let number = 0; number < count; number++) {
-      if (number % 50 === 10) fake.faults.closeAtPublish = 3;
-      if (number % 50 === 30) fake.faults.loseAcknowledgements = 1;
-      await near.publish("t", String(number), { qos: 1 });
-    }
-    const status = await settle(recv, count, 60_000);
-    expect(status.targets[0]?.ledger).toMatchObject({ forwarded: count, lost: {} });
-    const numbers = fake.telemetry.map(({ body }) => Number(body.toString()));
-    // What was sent again is marked; without it the order is the publisher's.
-    const firsts = fake.records.taken
-      .filter(({ fields }) => fields.dup !== true)
-      .map(({ payload }) => Number(payload.toString()));
-    expect(firsts).toEqual([...firsts].sort((a, b) => a - b));
-    expect(new Set(numbers).size).toBe(count);
-  }, 120_000);
 
   test("names what is wrong: an unknown device, a wrong key, a certificate of another device", async () => {
     await using site = await Site.open();

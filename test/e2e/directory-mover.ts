@@ -53,10 +53,16 @@ export class DirectoryMover implements AsyncDisposable {
     const file = this.#carried[index] as Carried;
     const path = join(this.#to, file.name);
     const piece = file.bytes.subarray(file.at, file.at + 1 + this.#random(file.bytes.length));
+    const there = existsSync(path);
     if (file.at === 0) {
-      if (existsSync(path)) return; // The first copy has not been picked up yet.
+      if (there) return; // The first copy has not been picked up yet.
       writeFileSync(path, piece);
-    } else if (existsSync(path)) appendFileSync(path, piece);
+    } else if (there) appendFileSync(path, piece);
+    else {
+      // It stood still for so long that it was taken as it was.
+      file.at = 0;
+      return;
+    }
     file.at += piece.length;
     if (file.at < file.bytes.length) return;
     if (file.again) {

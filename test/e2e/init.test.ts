@@ -42,7 +42,7 @@ requireTools([])("tidegate-recv init", () => {
     const { status, stderr } = init("kafka");
     expect(status).toBe(2);
     expect(stderr).toContain(
-      'there is no type "kafka", must be one of mqtt, hivemq-cloud, emqx-cloud, aws-iot, azure-iot-hub, azure-event-grid',
+      'there is no type "kafka", must be one of mqtt, hivemq-cloud, emqx-cloud, aws-iot, azure-iot-hub, azure-event-grid, sparkplug',
     );
   });
 });

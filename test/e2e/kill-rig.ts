@@ -133,7 +133,9 @@ export class KillRig {
       const recv = await this.recv.readStatus<RecvStatus>();
       const send = await this.send.readStatus<SendStatus>();
       const there = recv.ledger.accepted + sum(recv.ledger.lost) + sum(recv.ledger.skipped);
-      const isOver = send.ledger.held === 0 && recv.targets.every(({ ledger }) => ledger.held === 0);
+      const isIdle = send.ledger.held === 0 && recv.targets.every(({ ledger }) => ledger.held === 0);
+      // The two agents have found out by themselves that they agree.
+      const isOver = isIdle && recv.ledger.comparison?.difference === 0;
       result = { send, recv };
       return isOver && there === send.ledger.forwarded;
     });

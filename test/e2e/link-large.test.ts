@@ -41,7 +41,7 @@ async function carry(rig: LinkRig, sizes: readonly number[]): Promise<void> {
   ]);
   const before = rig.far.messages.length;
   await rig.near.publishAll(sent);
-  await rig.far.waitForCount(before + sent.length, undefined, rig.explain, 90_000);
+  await rig.far.waitForCount(before + sent.length, undefined, rig.explain, 50_000);
   const arrived = rig.far.messages.slice(before);
   expect(arrived.map(({ payload }) => payload.length)).toEqual(sent.map(({ payload }) => payload.length));
   for (const [index, { payload }] of arrived.entries())
@@ -92,7 +92,9 @@ requireTools(["mosquitto"])("messages of every size", () => {
   test.each([200, 1400, 8900, 65_000])(
     "cross in datagrams of %d bytes",
     async (datagramBytes) => {
-      await using rig = await LinkRig.open({ sendPath: FAST, sendLink: { datagram_bytes: datagramBytes } });
+      // The kernel counts each small datagram with its own overhead: the receive buffer must bridge what a busy machine does meanwhile.
+      const sendPath = { ...FAST, rate_mbit_per_second: Math.min(1000, datagramBytes / 2) };
+      await using rig = await LinkRig.open({ sendPath, sendLink: { datagram_bytes: datagramBytes } });
       await rig.startBoth();
       await carry(rig, [1, 100, datagramBytes, 49_152, 200_000, MIB, 3]);
       const { sent, got } = await rig.settle(28);

@@ -95,9 +95,9 @@ requireTools(["mosquitto"])("a Mosquitto bridge", () => {
     120_000,
   );
 
-  test("goes on while thousands of idle connections are held", async () => {
+  test("goes on while thousands of idle connections come and are held", async () => {
     const port = await findFreeTcpPort();
-    const { site, far, plant } = await openSite(["bridge_protocol_version mqttv311"], port);
+    const { site, far } = await openSite(["bridge_protocol_version mqttv311"], port);
     await using _site = site;
     const { send } = await site.startBoth();
     const one = (status: ListenStatus) => status.sources[0]?.listen?.clients === 1;
@@ -108,6 +108,21 @@ requireTools(["mosquitto"])("a Mosquitto bridge", () => {
     const count = idleCount();
     const sockets: Bun.Socket<undefined>[] = [];
     let welcomed = 0;
+    await using near = await Publisher.start({ door: port });
+    let published = 0;
+    const publish = async (messages: number) => {
+      const batch = Array.from({ length: messages }, (_, index) => ({
+        topic: "plant/busy",
+        payload: String(published + index),
+        options: { qos: 1 as const },
+      }));
+      published += messages;
+      await near.publishAll(batch);
+    };
+    let isFlowing = true;
+    const flow = (async () => {
+      while (isFlowing) await publish(50);
+    })();
     for (let i = 0; i < count; i++) {
       const id = `idle${String(i).padStart(6, "0")}`;
       const connect = Buffer.concat([Buffer.from("101600044d5154540402012c000a", "hex"), Buffer.from(id)]);
@@ -127,20 +142,19 @@ requireTools(["mosquitto"])("a Mosquitto bridge", () => {
     );
     const perConnection = ((readMegabytes() - before) * 1000) / count;
     process.stderr.write(`${count} idle connections: ${perConnection.toFixed(1)} kB each\n`);
-    await using near = await Publisher.start({ door: plant.port });
-    await near.publishAll(
-      Array.from({ length: 500 }, (_, index) => ({
-        topic: "plant/busy",
-        payload: String(index),
-        options: { qos: 1 as const },
-      })),
+    isFlowing = false;
+    await flow;
+    await publish(500);
+    const busy = await far.waitForCount(published, "plant/busy", () => send.tail(), 60_000);
+    expect(busy.map(({ payload }) => Number(payload))).toEqual(
+      Array.from({ length: published }, (_, index) => index),
     );
-    await far.waitForCount(500, "plant/busy", () => send.tail(), 60_000);
     const status = await send.readStatus<ListenStatus>();
-    expect(status.sources[0]?.listen?.clients).toBe(count + 1);
+    expect(status.sources[0]?.listen?.clients).toBe(count + 2);
     expect(perConnection).toBeLessThan(50);
     for (const socket of sockets) socket.terminate();
-    await send.waitForStatus<ListenStatus>("them gone", one);
+    const two = (status: ListenStatus) => status.sources[0]?.listen?.clients === 2;
+    await send.waitForStatus<ListenStatus>("them gone", two);
   }, 180_000);
 });
 

@@ -171,10 +171,22 @@ requireTools(["mosquitto"])("certificates and users", () => {
     await waitFor("the revocation", 20_000, async () =>
       (await attempt(required(), withCertificate(revoked))).includes("cut off"),
     );
-    console.error(send.tail());
     expect(await attempt(required(), withCertificate(set.client))).toBe("let in");
     const status = await send.readStatus<ListenStatus>();
     expect(refused(status).tls).toBeGreaterThan(0);
+  });
+
+  test("a revocation list that has expired lets nobody in with a certificate, until there is a new one", async () => {
+    await set.authority.revoke(site.workspace.path("crl.pem"), [], -1);
+    await waitFor("the old list", 20_000, async () =>
+      (await attempt(required(), withCertificate(set.client))).includes("cut off"),
+    );
+    await set.authority.revoke(site.workspace.path("crl.pem"), []);
+    await waitFor(
+      "the new list",
+      20_000,
+      async () => (await attempt(required(), withCertificate(set.client))) === "let in",
+    );
   });
 });
 

@@ -1,7 +1,7 @@
 // Either agent may end and start again, at any instant and in any order: what was acknowledged arrives, nothing comes
 // out of order, what was lost is told with its number, and nobody has to lend a hand.
 import { expect, test } from "bun:test";
-import type { Agent } from "../support/agents.ts";
+import { type Agent, runProgram } from "../support/agents.ts";
 import { findFirstDifference, firstArrivals } from "../support/payloads.ts";
 import { requireTools } from "../support/requirements.ts";
 import { Site, waitUntilReady } from "../support/site.ts";
@@ -36,14 +36,16 @@ requireTools(["mosquitto"])("a restart", () => {
   test("of a sender that was killed before its journal had a message finds it at the broker, unacknowledged", async () => {
     await using site = await Site.open();
     const { plant, far, near } = await openBench(site);
-    // Messages wait this long for others before they are written together.
+    // After one that goes at once, messages wait this long for others before they are written together.
     writeSend(site, plant, { link: { linger_ms: 10_000 } });
     await waitUntilReady(site.startRecv());
     const send = await waitUntilReady(site.startSend());
+    await near.publish("plant/first", "goes at once", { qos: 1 });
+    await far.waitForCount(1, "plant/first", () => send.tail());
     for (const qos of [1, 2] as const) await near.publish(`plant/early/${qos}`, "kept by whom?", { qos });
-    await send.waitForStatus<SendStatus>("both taken in", ({ ledger }) => ledger.accepted === 2);
+    await send.waitForStatus<SendStatus>("both taken in", ({ ledger }) => ledger.accepted === 3);
     await send.kill();
-    expect(far.messages).toEqual([]);
+    expect(far.messages.map(({ topic }) => topic)).toEqual(["plant/first"]);
     writeSend(site, plant);
     const again = site.startSend();
     const messages = await far.waitForCount(2, "plant/early", () => again.tail());
@@ -107,6 +109,23 @@ requireTools(["mosquitto"])("a restart", () => {
     expect(gaps.reduce((total, { count }) => total + Number(count), 0)).toBeGreaterThanOrEqual(
       settled.ledger.lost.gap ?? 0,
     );
+  }, 60_000);
+
+  test("of a receiver that was killed before its first message calls what it missed a gap", async () => {
+    await using site = await Site.open();
+    const { far, near } = await openBench(site);
+    const deaf = await waitUntilReady(site.startRecv());
+    const send = await waitUntilReady(site.startSend());
+    await deaf.waitForStatus<RecvStatus>("the first heartbeat", ({ link }) => link.state === "up");
+    await deaf.kill();
+    await near.publishAll(load(5));
+    await send.waitForStatus<SendStatus>("five sent", ({ ledger }) => ledger.forwarded === 5);
+    const recv = await waitUntilReady(site.startRecv());
+    const gap = await recv.waitForLog("the gap", ({ msg }) => msg === "gap: messages were lost on the link");
+    expect(gap).toMatchObject({ first: 0, last: 4, reason: "gap" });
+    expect((await recv.readStatus<RecvStatus>()).ledger.lost).toEqual({ gap: 5 });
+    expect(runProgram("send", ["replay", "--config", site.sendFile, "--since", "1h"]).status).toBe(0);
+    await waitForAll(far, 5, () => recv.tail());
   }, 60_000);
 
   test("in any order is mended by itself", async () => {

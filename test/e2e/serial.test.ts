@@ -57,7 +57,7 @@ requireTools(["mosquitto", "python3", "stty"])("a serial line", () => {
       send: [{ type: "pipe", device: near, baud: 9600, rate_mbit_per_second: 0.0096 }],
       recv: [{ type: "pipe", device: far, baud: 9600 }],
       sendLink: { datagram_bytes: 200, repair_percent: 0 },
-      recvLink: { degraded_after_ms: 15_000, down_after_ms: 30_000, patience_ms: 20_000 },
+      recvLink: { patience_ms: 20_000 },
     });
     const startMs = performance.now();
     await rig.publish(20);

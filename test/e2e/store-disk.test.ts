@@ -47,7 +47,10 @@ async function settle(send: Agent, recv: Agent): Promise<{ send: SendStatus; rec
       const there = await recv.readStatus<RecvStatus>();
       const here = await send.readStatus<SendStatus>();
       last = JSON.stringify({ here: here.ledger, there: there.ledger, targets: there.targets });
-      const isOver = here.ledger.held === 0 && there.targets.every(({ ledger }) => ledger.held === 0);
+      const { accepted: taken } = there.ledger;
+      const isOver =
+        here.ledger.held === 0 &&
+        there.targets.every(({ ledger }) => ledger.held === 0 && ledger.accepted === taken);
       return isOver && there.ledger.accepted + sum(there.ledger.lost) === here.ledger.forwarded
         ? { send: here, recv: there }
         : undefined;
@@ -159,6 +162,33 @@ requireTools(["mosquitto", "mount namespaces", "nsenter", "setpriv"])("a full di
     await far.waitForCount(200, "plant/x", () => send.tail());
     expect(findFirstDifference(payloadsOf(far), 200)).toBeUndefined();
     expect((await settle(send, recv)).recv.ledger.lost).toEqual({});
+  }, 60_000);
+
+  test("of the receiver that is read-only is told in one line at the start, and the next start finds all that was there", async () => {
+    await using site = await Site.open();
+    const { far, near } = await openSite(site);
+    await using disk = await SmallDisk.mount(site.workspace.path("spool"), 16);
+    const start = () => site.startRecv({ before: disk.before });
+    let recv = await waitUntilReady(start());
+    const send = await waitUntilReady(site.startSend());
+    await near.publishAll(numbered(0, 100));
+    await far.waitForCount(100, "plant/x");
+    await recv.kill();
+    disk.setReadOnly(true);
+    const refused = start();
+    await waitFor("its end", 10_000, () => refused.hasEnded);
+    expect(refused.exitStatus).toBe(1);
+    expect(refused.logs.at(-1)).toMatchObject({
+      level: "fatal",
+      msg: expect.stringMatching(/^cannot open .*spool\.db: .*(read-only|may not be written)/),
+    });
+    disk.setReadOnly(false);
+    recv = await waitUntilReady(start());
+    await near.publishAll(numbered(100, 200));
+    await far.waitForCount(200, "plant/x", () => recv.tail());
+    const settled = await settle(send, recv);
+    expect(settled.recv.ledger).toMatchObject({ accepted: 200, lost: {} });
+    expect(settled.recv.targets[0]?.ledger).toMatchObject({ accepted: 200, lost: {} });
   }, 60_000);
 });
 

@@ -14,7 +14,8 @@ const WRITES = /^\d+ +(write|writev|send|sendto|sendmsg|sendmmsg|sendfile|splice
 /** Lines of a trace about connections of which one end has this port; each half of an interrupted call counts. */
 function readCalls(file: string, port: number): string[] {
   const text = readFileSync(file, "utf8");
-  return text.split("\n").filter((line) => line.includes("<TCP") && line.includes(`:${port}`));
+  const end = new RegExp(`:${port}\\b`);
+  return text.split("\n").filter((line) => line.includes("<TCP") && end.test(line));
 }
 
 requireTools(["mosquitto", "strace"])("a TCP path", () => {

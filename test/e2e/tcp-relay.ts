@@ -54,7 +54,7 @@ export class TcpRelay implements AsyncDisposable {
 
   #carry(near: Socket): void {
     const far = connect(this.target, "127.0.0.1");
-    if (this.talksBack) near.write("hello");
+    if (this.talksBack) this.#talk(near, 20_000);
     for (const [socket, other] of [
       [near, far],
       [far, near],
@@ -68,8 +68,13 @@ export class TcpRelay implements AsyncDisposable {
     }
     near.on("data", (bytes) => {
       this.bytes += bytes.length;
-      if (this.talksBack && near.write(Buffer.alloc(1000, "answer me "))) this.bytesBack += 1000;
+      if (this.talksBack && !near.writableNeedDrain) this.#talk(near, 1000);
       far.write(bytes);
     });
+  }
+
+  #talk(near: Socket, bytes: number): void {
+    near.write(Buffer.alloc(bytes, "answer me "));
+    this.bytesBack += bytes;
   }
 }

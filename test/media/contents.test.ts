@@ -1,7 +1,7 @@
 // What is on the media, and that it is the same each time it is made from the same commit.
 import { beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { requireTools } from "../support/requirements.ts";
@@ -17,6 +17,7 @@ type LockFile = {
 };
 /** e_machine of an ELF header. */
 const X86_64 = 62;
+const AARCH64 = 183;
 
 requireTools(["shellcheck", "dash", "busybox"])("the installer's scripts", () => {
   test.each(["install.sh", "install-steps.sh", "set-neighbours"])(
@@ -41,13 +42,15 @@ requireTools(["systemd-analyze"])("the units", () => {
     for (const name of ["BUN_BE_BUN", "BUN_OPTIONS", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"])
       expect(text).toMatch(new RegExp(`^UnsetEnvironment=.*\\b${name}\\b`, "m"));
     expect(text).toContain("\nRestartPreventExitStatus=2 78\n");
+    expect(text).toMatch(/^IPAddressDeny=any$/m);
+    expect(text).toMatch(/^IPAddressAllow=localhost link-local multicast \S/m);
   });
 });
 
 requireTools(MEDIA_TOOLS)("the media", () => {
   let tree: string;
-  beforeAll(() => {
-    tree = makeFullMedia();
+  beforeAll(async () => {
+    tree = await makeFullMedia();
   }, 240_000);
   const read = (path: string) => readFileSync(join(tree, path), "utf8");
 
@@ -64,6 +67,7 @@ requireTools(MEDIA_TOOLS)("the media", () => {
       ...[
         "examples/send.toml",
         "examples/recv.toml",
+        "examples/profiles/mqtt.toml",
         "man/tidegate-send.8",
         "man/tidegate-operating.7",
         "manual/index.html",
@@ -83,15 +87,44 @@ requireTools(MEDIA_TOOLS)("the media", () => {
   });
 
   test("carries one example for each profile of the repository, with directories the unit may write to", () => {
-    expect(readdirSync(join(tree, "examples/targets.d"))).toEqual(
-      readdirSync(join(ROOT, "examples/targets.d")),
-    );
+    const list = (folder: string) => readdirSync(join(folder, "examples/targets.d")).sort();
+    expect(list(tree)).toEqual(list(ROOT));
     expect(read("examples/send.toml")).toContain('directory = "/var/lib/tidegate/send/journal"');
     expect(read("examples/recv.toml")).toContain('directory = "/var/lib/tidegate/recv/spool"');
   });
 
+  test("carries a commented profile for each type of target that the program has, and names them in its README", () => {
+    const help = run(join(ROOT, "dist/tidegate-recv"), "init", "--help");
+    const types = help.match(/One of ([a-z0-9, -]+)/)?.[1]?.split(", ") ?? [];
+    expect(types).toContain("aws-iot");
+    expect(readdirSync(join(tree, "examples/profiles")).sort()).toEqual(
+      types.map((type) => `${type}.toml`).sort(),
+    );
+    for (const type of types) {
+      expect(read(`examples/profiles/${type}.toml`)).toContain(`\ntype = "${type}"\n`);
+      expect(read("README.md")).toMatch(new RegExp(`examples/profiles/.*\\b${type}\\b`));
+    }
+  });
+
+  test("has a README whose commands name what is on it", () => {
+    const readme = read("README.md");
+    expect(readme).not.toMatch(/@[A-Z]+@/);
+    for (const [, path = ""] of readme.matchAll(/(?:^\| |, )`([a-z][\w./-]*)`/gm))
+      expect([path, existsSync(join(tree, path)) || path.startsWith("packages")]).toEqual([path, true]);
+    const help = run("sh", join(tree, "install.sh"), "--help");
+    const options = new Set(
+      [...readme.matchAll(/install\.sh[^\n]*?(--[a-z-]+)/g)].map((match) => match[1] ?? ""),
+    );
+    expect(options.size).toBeGreaterThan(4);
+    for (const option of options) if (option !== "--help") expect(help).toContain(option);
+  });
+
   test("has a manual whose links lead to its own pages", () => {
-    for (const page of readdirSync(join(tree, "manual"))) {
+    const pages = readdirSync(join(tree, "manual")).filter((name) => name.endsWith(".html"));
+    expect(pages.length).toBeGreaterThan(10);
+    for (const page of pages) {
+      for (const [, picture = ""] of read(`manual/${page}`).matchAll(/<img[^>]* src="([^"]+)"/g))
+        expect([page, picture, existsSync(join(tree, "manual", picture))]).toEqual([page, picture, true]);
       for (const [, target = ""] of read(`manual/${page}`).matchAll(/href="([a-z-]+\.html)(?:#[^"]*)?"/g))
         expect([page, target, existsSync(join(tree, "manual", target))]).toEqual([page, target, true]);
       expect(read(`manual/${page}`)).not.toMatch(/(src|href)="https?:[^"]*\.(css|js)"/);
@@ -118,7 +151,7 @@ requireTools(MEDIA_TOOLS)("the media", () => {
       for (const side of ["send", "recv"]) {
         const path = `bin/${target}/tidegate-${side}`;
         const bytes = readFileSync(join(tree, path));
-        expect(bytes.readUInt16LE(18)).toBe(X86_64);
+        expect(bytes.readUInt16LE(18)).toBe(target.startsWith("linux-arm64") ? AARCH64 : X86_64);
         expect(statSync(join(tree, path)).mode & 0o777).toBe(0o755);
         const part = bill.components.find((each) => each["bom-ref"] === path);
         expect(part?.hashes?.[0]?.content).toBe(createHash("sha256").update(bytes).digest("hex"));
@@ -128,13 +161,18 @@ requireTools(MEDIA_TOOLS)("the media", () => {
 });
 
 requireTools([...MEDIA_TOOLS, "git"])("npm run media", () => {
-  test("gives the same bytes from two clean clones: programs, packages, archive and image", () => {
-    const hashes = ["one", "another-longer-path"].map((name) => {
-      const clone = cloneRepository(name);
-      const output = join(clone, "dist/media");
-      makeInto(output, { root: clone, more: ["--targets=linux-x64-baseline"] });
-      return run("sh", "-c", `cd "${output}" && find . -type f -exec sha256sum {} + | sort -k2`);
-    });
+  test("gives the same bytes from two clean clones: programs, packages, archive and image", async () => {
+    // Both at once: much of it keeps one core busy.
+    const hashes = await Promise.all(
+      ["one", "another-longer-path"].map(async (name) => {
+        const clone = cloneRepository(name);
+        const output = join(clone, "dist/media");
+        await makeInto(output, { root: clone, more: ["--targets=linux-x64-baseline"] });
+        const listing = run("sh", "-c", `cd "${output}" && find . -type f -exec sha256sum {} + | sort -k2`);
+        rmSync(clone, { recursive: true });
+        return listing;
+      }),
+    );
     expect(hashes[0]).toContain(".iso");
     expect(hashes[0]).toContain(".tar.gz");
     expect(hashes[0]).toContain(".rpm");

@@ -2,16 +2,7 @@
 // of a later date stands for the next version. Both are made once a run.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { toolPath } from "../support/requirements.ts";
@@ -28,6 +19,8 @@ export type Media = {
   readonly key: string;
   readonly publicKey: string;
 };
+
+export type ThinMedia = { readonly tree: string; readonly sums: string };
 
 // Below dist/ by process, so that every file of one run finds what an earlier one made; what a run that is over has left goes at once.
 const RUNS = join(ROOT, "dist/.media-test");
@@ -54,26 +47,31 @@ function makeKey(): string {
   return path;
 }
 
-export function makeMedia(): Media {
+export async function makeMedia(): Promise<Media> {
   const key = makeKey();
   const more = ["--targets=linux-x64-baseline", "--formats=iso"];
-  const tree = makeAndExtract("media", { key, more });
-  const next = makeAndExtract("next", { key, more, epochSeconds: NEXT_EPOCH_SECONDS });
+  const tree = await makeAndExtract("media", { key, more });
+  // In a clone: programs that carry another date must not take the place of those in dist/, which other tests run meanwhile.
+  const root = () => cloneRepository("next-clone");
+  const next = await makeAndExtract("next", { key, more, root, epochSeconds: NEXT_EPOCH_SECONDS });
   return { tree, next, key, publicKey: join(tree, "tidegate-media.pub") };
 }
 
-/** Programs for every kind of host of this machine's processor, and packages. */
-export function makeFullMedia(): string {
-  const targets = "--targets=linux-x64,linux-x64-baseline,linux-x64-musl";
+/** Programs for every kind of host that tests have, and packages. */
+export function makeFullMedia(): Promise<string> {
+  const targets = "--targets=linux-x64,linux-x64-baseline,linux-x64-musl,linux-arm64";
   return makeAndExtract("full", { key: makeKey(), more: [targets, "--formats=iso,packages"] });
 }
 
 /** Through the image, as it is carried into the plant. */
-function makeAndExtract(name: string, wishes: Wishes): string {
+async function makeAndExtract(
+  name: string,
+  wishes: Omit<Wishes, "root"> & { readonly root?: () => string },
+): Promise<string> {
   const folder = workPath(`${name}-made`);
   const tree = workPath(name);
   if (existsSync(tree)) return tree;
-  makeInto(folder, wishes);
+  await makeInto(folder, { ...wishes, root: wishes.root?.() });
   const [image = ""] = readdirSync(folder).filter((each) => each.endsWith(".iso"));
   run("xorriso", "-osirrox", "on", "-indev", join(folder, image), "-extract", "/", tree);
   rmSync(folder, { recursive: true });
@@ -84,20 +82,25 @@ type Wishes = {
   readonly key?: string;
   readonly more: readonly string[];
   readonly epochSeconds?: number;
-  readonly root?: string;
+  readonly root?: string | undefined;
 };
 
-/** Runs the media's build; `root` is another checkout of the repository. */
-export function makeInto(folder: string, { key, more, epochSeconds, root = ROOT }: Wishes): void {
+/** Runs the media's build while others go on; `root` is another checkout of the repository. */
+export async function makeInto(folder: string, wishes: Wishes): Promise<void> {
+  const { args, env } = describeBuild(folder, wishes);
+  const build = Bun.spawn([toolPath("node"), ...args], { env, stdout: "ignore", stderr: "pipe" });
+  const said = await new Response(build.stderr).text();
+  if ((await build.exited) !== 0) throw new Error(`the media could not be made: ${said}`);
+}
+
+function describeBuild(folder: string, { key, more, epochSeconds, root = ROOT }: Wishes) {
   const signing = key === undefined ? [] : ["--key", key];
   const env = {
     ...process.env,
     TIDEGATE_MEDIA_CACHE: join(ROOT, "dist/.media"),
     ...(epochSeconds === undefined ? {} : { SOURCE_DATE_EPOCH: `${epochSeconds}` }),
   };
-  const args = [join(root, "build/media/main.mjs"), "--output", folder, ...signing, ...more];
-  const done = spawnSync(toolPath("node"), args, { env, encoding: "utf8" });
-  if (done.status !== 0) throw new Error(`the media could not be made: ${done.stderr}`);
+  return { env, args: [join(root, "build/media/main.mjs"), "--output", folder, ...signing, ...more] };
 }
 
 /** A copy to spoil. Hard links, so that it costs nothing: what is changed must be replaced, not written into. */
@@ -106,6 +109,17 @@ export function copyMedia(tree: string, name: string): string {
   rmSync(copy, { recursive: true, force: true });
   run("cp", "-al", tree, copy);
   return copy;
+}
+
+/** A copy that carries `keep` alone, and its list's hash for --sums: to verify all programs and packages takes long where it is emulated. */
+export function thinMedia(tree: string, name: string, keep: (path: string) => boolean): ThinMedia {
+  const copy = copyMedia(tree, name);
+  const dropped = listSummed(tree).filter((path) => !keep(path));
+  for (const path of dropped) rmSync(join(copy, path));
+  const lines = readFileSync(join(tree, "SHA256SUMS"), "utf8").split("\n");
+  const sums = lines.filter((line) => line === "" || keep(line.slice(66))).join("\n");
+  replaceFile(join(copy, "SHA256SUMS"), sums);
+  return { tree: copy, sums: createHash("sha256").update(sums).digest("hex") };
 }
 
 /** Puts other content in the place of a file, and the new hash into the signed list. */
@@ -153,9 +167,6 @@ export function run(program: string, ...args: readonly string[]): string {
 export function cloneRepository(name: string): string {
   const clone = workPath(name);
   run("git", "clone", "--quiet", "--no-hardlinks", ROOT, clone);
-  cpSync(join(ROOT, "node_modules"), join(clone, "node_modules"), {
-    recursive: true,
-    verbatimSymlinks: true,
-  });
+  run("cp", "-al", join(ROOT, "node_modules"), join(clone, "node_modules"));
   return clone;
 }

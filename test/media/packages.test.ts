@@ -19,8 +19,8 @@ requireTools([...MEDIA_TOOLS, ...ROOT_TOOLS, "systemd-analyze"])("packages", () 
   let media: string;
   let root: HostRoot;
 
-  beforeAll(() => {
-    media = makeFullMedia();
+  beforeAll(async () => {
+    media = await makeFullMedia();
     root = new HostRoot("debian", "packages");
   }, 240_000);
   afterAll(() => root?.remove());
@@ -46,7 +46,10 @@ requireTools([...MEDIA_TOOLS, ...ROOT_TOOLS, "systemd-analyze"])("packages", () 
     const unit = readFileSync(path(`usr/lib/systemd/system/tidegate-${side}.service`), "utf8");
     expect(unit).toContain(`ExecStart=/usr/bin/tidegate-${side} run`);
     expect(unit).not.toMatch(/@[A-Z]+@/);
-    run("systemd-analyze", "verify", "--man=no", `--root=${root.path}`, `tidegate-${side}.service`);
+    const units = [`tidegate-${side}.service`, `tidegate-${side}-neighbours.service`];
+    const said = run("systemd-analyze", "verify", "--man=no", `--root=${root.path}`, ...units);
+    expect(said).toBe("");
+    expect(existsSync(path(`usr/share/tidegate-${side}/examples/profiles/mqtt.toml`))).toBe(true);
   };
 
   test("dpkg installs both, installs again over what was changed, removes and purges", () => {

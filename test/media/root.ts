@@ -1,16 +1,13 @@
-// Roots of hosts to install on: a minimal Debian with systemd, and one with musl and busybox as small Alpine hosts have them. Made once and
-// kept below dist/; each test gets its own layer over one, so that nothing it does is seen by the next. The host's disk and network are
-// out of reach inside: mount namespace, network namespace, chroot.
+// Hosts to install on. Each test gets its own layer over a root that is kept, so that nothing it does is seen by the next. This machine's
+// disk and network are out of reach inside: mount namespace, network namespace, chroot.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { toolPath } from "../support/requirements.ts";
 import { waitFor } from "../support/wait.ts";
 import { run, workPath } from "./media.ts";
+import { type Kind, prepareRoot } from "./prepared-roots.ts";
 
-const KEPT = fileURLToPath(new URL("../../dist/.roots", import.meta.url));
-const DEBIAN_PACKAGES = "systemd,passwd,openssl,rpm,dash,iproute2,procps,mount";
 export const ROOT_TOOLS = [
   "mmdebstrap",
   "unshare",
@@ -20,69 +17,36 @@ export const ROOT_TOOLS = [
   "mount namespaces",
 ];
 
-export type Kind = "debian" | "musl";
-
-/** The folder of a root as it comes out of its packages. */
-function prepareRoot(kind: Kind): string {
-  const folder = join(KEPT, kind);
-  if (existsSync(folder)) return folder;
-  mkdirSync(KEPT, { recursive: true });
-  const fresh = `${folder}.new`;
-  rmSync(fresh, { recursive: true, force: true });
-  const mirror =
-    run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages").split("\n")[0] ?? "";
-  if (kind === "debian")
-    run(
-      "mmdebstrap",
-      "--quiet",
-      "--variant=essential",
-      `--include=${DEBIAN_PACKAGES}`,
-      "bookworm",
-      fresh,
-      mirror,
-    );
-  else {
-    // The libraries of Alpine need musl 1.2.4 or newer.
-    run(
-      "mmdebstrap",
-      "--quiet",
-      "--variant=extract",
-      "--include=musl,busybox-static",
-      "trixie",
-      fresh,
-      mirror,
-    );
-    finishMuslRoot(fresh);
-  }
-  for (const name of ["media", "proc", "sys", "dev", "run", "tmp"])
-    mkdirSync(join(fresh, name), { recursive: true });
-  renameSync(fresh, folder);
-  return folder;
-}
-
-// What Debian's packages leave to others: the names of a merged /usr, busybox's commands, users.
-function finishMuslRoot(root: string): void {
-  for (const name of ["bin", "sbin", "lib"]) {
-    mkdirSync(join(root, "usr", name), { recursive: true });
-    if (!existsSync(join(root, name))) symlinkSync(`usr/${name}`, join(root, name));
-  }
-  symlinkSync("ld-musl-x86_64.so.1", join(root, "usr/lib/libc.musl-x86_64.so.1"));
-  run("chroot", root, "/bin/busybox", "--install", "-s", "/usr/bin");
-  mkdirSync(join(root, "etc"), { recursive: true });
-  mkdirSync(join(root, "var/lib"), { recursive: true });
-  writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
-  writeFileSync(join(root, "etc/group"), "root:x:0:\n");
-}
-
 // $1 root, $2 media, then what to run. /proc/sys is read-only: a test changes no limit of this machine.
 const ENTER = `set -e
 root=$1 media=$2; shift 2
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"; mount -o remount,bind,ro "$root/proc/sys"
-mount --bind /dev "$root/dev"
+mount --rbind /dev "$root/dev"
 mount --bind "$media" "$root/media"; mount -o remount,bind,ro "$root/media"
+if [ -n "$EMULATOR" ]; then
+  mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+  printf '%s' "$EMULATOR" > /proc/sys/fs/binfmt_misc/register
+fi
 if [ -n "$BEFORE" ]; then ( cd "$root"; eval "$BEFORE" ); fi
 exec chroot "$root" "$@"`;
+
+// A kernel keeps the emulators of each user namespace apart: one in which all users are who they are, so that this machine learns nothing.
+const IN_USER_NAMESPACE = `ours=$(readlink /proc/self/ns/user)
+(
+  while [ "$(readlink /proc/$$/ns/user)" = "$ours" ] || ! grep -q '^State:.T' /proc/$$/status; do sleep 0.01; done
+  for kind in uid gid; do echo 0 0 4294967295 > /proc/$$/"$kind"_map; done
+  kill -CONT $$
+) &
+exec unshare --user sh -c 'kill -STOP $$; exec "$@"' sh "$@"`;
+export const EMULATOR_TOOL = "qemu-aarch64-static";
+
+/** What the kernel is to run programs for arm64 with; "F" opens the emulator now, as it is not in the root. */
+function describeEmulator(): string {
+  const header = "\\x7fELF\\x02\\x01\\x01".concat("\\x00".repeat(9), "\\x02\\x00\\xb7\\x00");
+  const mask = "\\xff".repeat(7).concat("\\x00", "\\xff".repeat(8), "\\xfe\\xff\\xff\\xff");
+  return `:tidegate-arm64:M::${header}:${mask}:${toolPath(EMULATOR_TOOL)}:F`;
+}
 
 export type Done = { readonly status: number | null; readonly stdout: string; readonly stderr: string };
 
@@ -90,7 +54,10 @@ export class HostRoot {
   readonly path: string;
   readonly #layer: string;
 
-  constructor(kind: Kind, name: string) {
+  constructor(
+    private readonly kind: Kind,
+    name: string,
+  ) {
     const lower = prepareRoot(kind);
     this.#layer = workPath(`root-${name}`);
     this.path = join(this.#layer, "root");
@@ -103,14 +70,17 @@ export class HostRoot {
   enter(media: string, before = "", netns?: string): string[] {
     const net = netns === undefined ? ["--net"] : [];
     const inside = netns === undefined ? [] : [toolPath("ip"), "netns", "exec", netns];
+    const isForeign = this.kind === "arm64";
     const env = [
       toolPath("env"),
       "-i",
       `BEFORE=${before}`,
+      `EMULATOR=${isForeign ? describeEmulator() : ""}`,
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     ];
     const unshare = [toolPath("unshare"), "--mount", "--pid", "--fork", "--kill-child", ...net];
-    return [...inside, ...env, ...unshare, "sh", "-c", ENTER, "sh", this.path, media];
+    const apart = isForeign ? ["sh", "-c", IN_USER_NAMESPACE, "sh"] : [];
+    return [...inside, ...env, ...apart, ...unshare, "sh", "-c", ENTER, "sh", this.path, media];
   }
 
   run(media: string, command: readonly string[], before = ""): Done {

@@ -25,7 +25,7 @@ requireTools(TOOLS)("two hosts installed from the media", () => {
   let published = 0;
 
   beforeAll(async () => {
-    media = makeMedia();
+    media = await makeMedia();
     cable = new OneWayLink();
     site = await Site.open();
     const [here, there] = [

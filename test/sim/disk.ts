@@ -1,7 +1,7 @@
 // A fake disk with one log on it. It keeps what a real one would: with durability "fsync" each transaction survives a
 // power cut; with "os" a power cut loses any number of the newest ones, back to the last that was made durable. It can
 // be full, fail, let its process die before or after any transaction, and give rows back altered.
-import type { BlockLog, Durability, NewRow, ReadRow } from "../../shared/store/block-log.ts";
+import type { BlockLog, Durability, NewRow, Preparation, ReadRow } from "../../shared/store/block-log.ts";
 import { type Change, DiskState } from "./disk-state.ts";
 import type { Random } from "./random.ts";
 
@@ -24,6 +24,11 @@ export class FakeDisk {
   writes = 0;
   /** Called with the new rows of each transaction that was committed, and the names of the values it changed. */
   onCommit: (rows: readonly ReadRow[], names: readonly string[]) => void = () => {};
+  /** Calls back later, in the same run; undefined where nothing is prepared ahead of its transaction. */
+  later: ((work: () => void) => void) | undefined;
+  /** By the number that the places of a preparation have: whether it survives a power cut. */
+  readonly prepared = new Map<number, () => boolean>();
+  #preparations = 0;
   /** The process dies at this point: nothing that it does any more has an effect. */
   onDeath: () => void = () => {};
   readonly #durability: Durability;
@@ -102,6 +107,44 @@ export class FakeDisk {
     if (this.faults.dying > 0 && this.#random.chance(this.faults.dying)) this.#die(log);
   }
 
+  prepare(
+    log: FakeLog,
+    contents: readonly Uint8Array[],
+    onDone: (error?: unknown) => void,
+  ): Preparation | undefined {
+    if (this.later === undefined || this.#durability !== "fsync" || this.#random.chance(0.3))
+      return undefined;
+    this.#mayFail(log);
+    let isDone = false;
+    const end = () => {
+      if (isDone) return;
+      isDone = true;
+      try {
+        this.#mayFail(log);
+      } catch (error) {
+        onDone(error);
+        return;
+      }
+      onDone();
+    };
+    this.later(end);
+    const finish = () => {
+      if (isDone) return;
+      isDone = true;
+      this.#mayFail(log);
+    };
+    const number = ++this.#preparations;
+    const isSynced = () => isDone;
+    this.prepared.set(number, isSynced);
+    return {
+      places: contents.map(({ length }, at) => ({ segment: number, at, bytes: length })),
+      finish,
+      get isDone() {
+        return isDone;
+      },
+    };
+  }
+
   #mayFail(log: FakeLog): void {
     if (log.dead) throw new DiskError("the process is dead");
     if (++this.writes > WRITES_MAX) throw new RangeError("the program writes without end");
@@ -154,7 +197,14 @@ class FakeLog implements BlockLog {
     this.#disk.run(this, work, true);
   }
 
-  append(row: NewRow): number {
+  /** Nothing is written before its row is: only the time that it takes is simulated, and that it may fail. */
+  prepare(contents: readonly Uint8Array[], onDone: (error?: unknown) => void): Preparation | undefined {
+    return this.#disk.prepare(this, contents, onDone);
+  }
+
+  append({ place, ...row }: NewRow): number {
+    if (place !== undefined && this.#disk.prepared.get(place.segment)?.() !== true)
+      throw new RangeError("the program keeps a row whose content may not be on the disk");
     const id = this.#state.lastId + 1;
     this.#change({ type: "append", row: { ...row, id, content: Buffer.from(row.content) } });
     return id;
@@ -194,6 +244,12 @@ class FakeLog implements BlockLog {
   countMessages(stream: number, sequence: number): number {
     let sum = 0;
     for (const row of this.#state.stream(stream)) if (row.first >= sequence) sum += row.count - row.skip;
+    return sum;
+  }
+
+  countSequences(stream: number, sequence: number): number {
+    let sum = 0;
+    for (const row of this.#state.stream(stream)) if (row.first >= sequence) sum += row.count;
     return sum;
   }
 

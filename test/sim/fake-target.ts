@@ -2,7 +2,7 @@
 // in order), refuses some, and stalls now and then. What it has got is judged by its book.
 
 import type { TargetPlan } from "../../agents/recv/targets/plan.ts";
-import { judgeMessage } from "../../agents/recv/targets/rules.ts";
+import { routeMessage } from "../../agents/recv/targets/rules.ts";
 import type { Judgement, TargetOutcome } from "../../agents/recv/targets/runner.ts";
 import type { Target } from "../../agents/recv/targets/target.ts";
 import { TopicRules } from "../../agents/recv/targets/topic-rules.ts";
@@ -54,7 +54,13 @@ export class FakeTarget implements Target {
   }
 
   judge(message: Message, ageMs: number): Judgement {
-    return judgeMessage(message, ageMs, RULES, LIMITS);
+    return routeMessage(message, ageMs, RULES, LIMITS);
+  }
+
+  sendNow(message: Message): boolean {
+    if (message.qos !== 0 || this.stalled || this.#options.refuses()) return false;
+    this.#options.book.take(message)("forwarded");
+    return true;
   }
 
   publish(message: Message, onSettled: (outcome: TargetOutcome) => void): void {

@@ -1,6 +1,7 @@
 // What one seed tries: the configuration of both agents, what is published, and which troubles there are. Each seed
 // leaves most troubles out, so that the ones it has come deep enough to matter.
 import type { TargetPlan } from "../../agents/recv/targets/plan.ts";
+import type { Qos0Overflow } from "../../agents/send/intake-options.ts";
 import type { Durability } from "../../shared/store/block-log.ts";
 import { healthyPath, type PathFaults } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -13,6 +14,8 @@ export type Plan = {
     readonly durability: Durability;
     readonly journalBytesMax: number;
     readonly messageBytesMax: number;
+    readonly waitingBytesMax: number;
+    readonly qos0Overflow: Qos0Overflow;
     readonly blockBytes: number;
     readonly datagramBytes: number;
     readonly repairPercent: number;
@@ -117,6 +120,9 @@ export function makePlan(seed: number, random: Random, safetyMs: number): Plan {
       durability: random.pick(["fsync", "fsync", "os", "os", "memory"]),
       journalBytesMax: random.pick([messageBytesMax + 40_000, 300_000, 4_000_000]),
       messageBytesMax,
+      // Never reached: what a publisher of QoS 0 loses is not in the model.
+      waitingBytesMax: 2 ** 30,
+      qos0Overflow: "drop-newest",
       blockBytes: random.magnitude(datagramBytes - 100, 12_000),
       datagramBytes,
       repairPercent: random.pick([0, 10, 50, 100]),

@@ -62,7 +62,7 @@ export class RecvHost extends Host {
       gap: (stream, { first, count }, reason) =>
         trace.note(() => `recv: ${reason} ${stream}/${first}+${count}`),
       recovered: (stream, first, end) => this.#noteRecovered(stream, first, end),
-      heartbeat: () => {},
+      heartbeat: () => this.#compareLedgers(),
       journalChanged: (journalId) => {
         trace.note(() => `recv: follows journal ${journalId.toString(16)}`);
         this.bases.set(journalId, countSequences(core));
@@ -142,6 +142,13 @@ export class RecvHost extends Host {
     const { requeued } = letterDesk.requeue(wanted);
     if (requeued > 0) this.world.trace.note(() => `recv: ${requeued} dead letters are sent again`);
     return requeued > 0;
+  }
+
+  /** The sender's ledger and ours never differ, not even for a moment. */
+  #compareLedgers(): void {
+    const difference = this.core?.ledger.comparison?.difference ?? 0;
+    if (difference !== 0)
+      this.world.model.violate(`recv: the sender's ledger differs from ours by ${difference}`);
   }
 
   #scheduleStalls(): void {

@@ -24,6 +24,7 @@ export class SendHost extends Host {
   paths: SimPath[] = [];
   readonly #publisher: Publisher;
   #linger: Timer | undefined;
+  #flushedMs = 0;
   #blocked = false;
   #unacknowledged = 0;
   /** Messages of QoS 1 and 2 that were acknowledged because they were filtered or lost by name. */
@@ -32,6 +33,7 @@ export class SendHost extends Host {
   constructor(world: World) {
     super("send", world, world.plan.send.durability);
     this.#publisher = new Publisher(world, this.random.fork());
+    this.disk.later = (work) => void this.after(this.random.magnitude(0.1, 300), work);
     this.disk.onCommit = (rows) => {
       const journal = BigInt(`0x${this.disk.state.values.get("journal_id") ?? "0"}`);
       world.model.journaled(journal, rows, this.disk.version);
@@ -44,6 +46,7 @@ export class SendHost extends Host {
     this.paths = plan.paths.map((_, index) => this.#makePath(index));
     this.#blocked = false;
     this.#linger = undefined;
+    this.#flushedMs = Number.NEGATIVE_INFINITY;
     this.#unacknowledged = 0;
     const priorities = CLASS_TOPICS.slice(1, 1 + send.classes).map((topic, index) => ({
       stream: index + 1,
@@ -65,6 +68,7 @@ export class SendHost extends Host {
       {
         waiting: (full) => this.#scheduleFlush(full, send.lingerMs),
         lost: () => {},
+        ready: () => this.#pump(),
         blocked: (why) => {
           this.#blocked = why !== undefined;
           this.world.trace.note(() => `send: journal ${why ?? "takes again"}`);
@@ -84,7 +88,7 @@ export class SendHost extends Host {
   }
 
   protected override shutDown(): void {
-    this.#flush();
+    this.#flush(true);
     this.core?.beat(this.now, [], true);
     for (const path of this.paths) this.#pumpPath(path);
     this.core?.close();
@@ -160,7 +164,10 @@ export class SendHost extends Host {
       if (this.#linger) this.#linger.cancelled = true;
       this.#linger = undefined;
       if (!this.#flush()) this.#linger = this.after(250, () => this.#endLinger());
-    } else this.#linger ??= this.after(lingerMs, () => this.#endLinger());
+    } else if (this.#linger === undefined) {
+      const leftMs = Math.max(0, this.#flushedMs + lingerMs - this.now.steadyMs);
+      this.#linger = this.after(leftMs, () => this.#endLinger());
+    }
   }
 
   #endLinger(): void {
@@ -168,8 +175,9 @@ export class SendHost extends Host {
     if (!this.#flush()) this.#linger = this.after(250, () => this.#endLinger());
   }
 
-  #flush(): boolean {
-    const kept = this.core?.flush(this.wallMs) ?? false;
+  #flush(now = false): boolean {
+    this.#flushedMs = this.now.steadyMs;
+    const kept = this.core?.flush(this.wallMs, now) ?? false;
     this.#pump();
     return kept;
   }

@@ -28,6 +28,8 @@ export type Outcome = {
 
 /** Within this time after the end of all trouble everything must have arrived or be booked. */
 const LIVENESS_MS = 30 * 60_000;
+/** Below this rate there is more time in proportion. */
+const SLOW_MBIT_PER_SECOND = 0.2;
 /** A loss is remembered by the link's state for half a minute. */
 const HEALTH_MS = 45_000;
 const REPLAY_ROUNDS = 20;
@@ -141,7 +143,9 @@ class Simulation {
   #settle(): boolean {
     let quietMs = Number.POSITIVE_INFINITY;
     const { schedule, plan } = this.#world;
-    return this.#advance(LIVENESS_MS, () => {
+    // Everything may be sent twice, under two keys, with as much repair again: on the slowest paths that takes its time.
+    const slowest = Math.min(...plan.paths.map(({ mbitPerSecond }) => mbitPerSecond));
+    return this.#advance(LIVENESS_MS * Math.max(1, SLOW_MBIT_PER_SECOND / slowest), () => {
       if (!this.#isSettled()) quietMs = Number.POSITIVE_INFINITY;
       else if (quietMs === Number.POSITIVE_INFINITY) quietMs = schedule.nowMs;
       return schedule.nowMs - quietMs > plan.recv.patienceMs + 500;

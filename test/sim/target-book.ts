@@ -28,7 +28,11 @@ export class TargetBook {
   #recentLetters = new Map<number, Delivery>();
   readonly #again = new Set<number>();
   readonly #ever = new Set<number>();
+  /** By stream: the highest sequence of this run, and of those of earlier runs that no start brings again. */
   #last = new Map<string, number>();
+  #lastFinal = new Map<string, number>();
+  /** Messages that it was given at any time. */
+  readonly #given = new Set<number>();
 
   constructor(
     name: string,
@@ -94,12 +98,16 @@ export class TargetBook {
     const { place } = published;
     if (!this.#isOrdered || place === undefined || this.#isRecovered(published)) return;
     const name = `${place.journal}/${place.stream}`;
-    const last = this.#last.get(name) ?? -1;
+    // What it was given before, and did not acknowledge, comes again, though what came behind it may be settled.
+    const isNew = !this.#given.has(published.id);
+    this.#given.add(published.id);
+    const before = this.#last.get(name) ?? -1;
+    const last = isNew ? Math.max(before, this.#lastFinal.get(name) ?? -1) : before;
     if (place.sequence < last)
       this.#model.violate(
         `${this.name} got message ${published.id} (stream ${place.stream}, sequence ${place.sequence}) after sequence ${last}`,
       );
-    this.#last.set(name, Math.max(last, place.sequence));
+    this.#last.set(name, Math.max(before, place.sequence));
   }
 
   /** The cursors were saved: `isNeeded` tells of which messages the next start would publish. */
@@ -122,11 +130,12 @@ export class TargetBook {
     this.#recent = new Map();
     this.#recentLetters = new Map();
     this.#last = new Map();
+    this.#lastFinal = new Map();
     for (const { published } of this.#final.values()) {
       const { place } = published;
       if (place === undefined || this.#isRecovered(published)) continue;
       const name = `${place.journal}/${place.stream}`;
-      this.#last.set(name, Math.max(this.#last.get(name) ?? -1, place.sequence));
+      this.#lastFinal.set(name, Math.max(this.#lastFinal.get(name) ?? -1, place.sequence));
     }
   }
 }

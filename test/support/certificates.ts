@@ -8,6 +8,8 @@ import * as x509 from "@peculiar/x509";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const DAY_MS = 86_400_000;
+/** Longer than what is warned of. */
+const AUTHORITY_DAYS = 400;
 
 export type CertificateFiles = { readonly certFile: string; readonly keyFile: string };
 
@@ -36,7 +38,7 @@ export class CertificateAuthority {
       name: `CN=${name}`,
       keys,
       signingAlgorithm: ALGORITHM,
-      ...validity({}),
+      ...validity({ validToDays: AUTHORITY_DAYS }),
       extensions: [
         new x509.BasicConstraintsExtension(true, 1, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
@@ -48,8 +50,8 @@ export class CertificateAuthority {
     return new CertificateAuthority(caFile, directory, certificate, keys);
   }
 
-  /** Writes a list of what is revoked: certificate files of this authority. */
-  async revoke(file: string, certFiles: readonly string[]): Promise<void> {
+  /** Writes a list of what is revoked: certificate files of this authority. The next list is due in `nextDays`. */
+  async revoke(file: string, certFiles: readonly string[], nextDays = 30): Promise<void> {
     const entries = certFiles.map((certFile) => {
       const { serialNumber } = new x509.X509Certificate(readFileSync(certFile, "utf8"));
       // Without a reason the generator writes an empty list of extensions, which TLS libraries refuse.
@@ -58,8 +60,8 @@ export class CertificateAuthority {
     });
     const list = await x509.X509CrlGenerator.create({
       issuer: this.certificate.subject,
-      thisUpdate: new Date(Date.now() - DAY_MS),
-      nextUpdate: new Date(Date.now() + 30 * DAY_MS),
+      thisUpdate: new Date(Date.now() - 3 * DAY_MS),
+      nextUpdate: new Date(Date.now() + nextDays * DAY_MS),
       entries,
       signingKey: this.keys.privateKey,
       signingAlgorithm: ALGORITHM,
@@ -86,8 +88,12 @@ export class CertificateAuthority {
   }
 }
 
-/** A server's certificate that vouches for itself; no authority knows it. */
-export async function createSelfSigned(directory: string, name: string): Promise<CertificateFiles> {
+/** A server's certificate that vouches for itself; no authority knows it. `isAuthority`: it may sign others, too. */
+export async function createSelfSigned(
+  directory: string,
+  name: string,
+  isAuthority = true,
+): Promise<CertificateFiles> {
   const keys = await createKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: `CN=${name}`,
@@ -95,7 +101,10 @@ export async function createSelfSigned(directory: string, name: string): Promise
     signingAlgorithm: ALGORITHM,
     ...validity({}),
     // Marked as an authority, as openssl does by default; otherwise TLS gives a less telling reason.
-    extensions: [new x509.BasicConstraintsExtension(true), ...describeHolder({ usage: "server" }).slice(2)],
+    extensions: [
+      new x509.BasicConstraintsExtension(isAuthority),
+      ...describeHolder({ usage: "server" }).slice(2),
+    ],
   });
   return await writePair(directory, name, certificate, keys);
 }

@@ -29,7 +29,8 @@ export function toolPath(name: string): string {
 /**
  * `describe` when all of it is here, else a twin that skips (or fails, see above) with the reason printed.
  * Besides programs it knows "network namespaces" and "mount namespaces": root, and a kernel that lets it make one;
- * "cloud sdks": the clouds' own client libraries; "port 443": the right to listen there.
+ * "binfmt_misc": a kernel that keeps emulators by namespace; "cloud sdks": the clouds' own client libraries; "port 443": the right to
+ * listen there.
  */
 export function requireTools(names: readonly string[]): (title: string, body: () => void) => void {
   const reason = findObstacle(names);
@@ -56,6 +57,11 @@ export function findObstacle(names: readonly string[]): string | undefined {
     } else if (name === "mount namespaces") {
       const run = spawnSync(findTool("unshare") ?? "unshare", ["--mount", "true"], { encoding: "utf8" });
       if (run.status !== 0) return "mount namespaces need root and a kernel that allows them";
+    } else if (name === "binfmt_misc") {
+      const mount = "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc";
+      const args = ["--user", "--map-root-user", "--mount", "sh", "-c", mount];
+      const run = spawnSync(findTool("unshare") ?? "unshare", args, { encoding: "utf8" });
+      if (run.status !== 0) return "emulators of one's own need root and Linux 6.7 or newer";
     } else if (name === "cloud sdks") {
       if (!existsSync(join(SDK_FOLDER, "node_modules/.package-lock.json")))
         return "the clouds' client libraries are missing (npm test installs them)";

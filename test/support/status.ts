@@ -60,6 +60,12 @@ export type RecvStatus = {
     readonly lost: Readonly<Record<string, number>>;
     readonly skipped: Readonly<Record<string, number>>;
     readonly awaited: number;
+    /** With the sender's ledger, as its last heartbeat told it; null before the first. */
+    readonly comparison: {
+      readonly forwarded: number;
+      readonly givenUp: number;
+      readonly difference: number;
+    } | null;
   };
   readonly targets: readonly {
     readonly name: string;
@@ -67,6 +73,7 @@ export type RecvStatus = {
     readonly problem: string | null;
     readonly connections: number;
     readonly ledger: Ledger;
+    readonly reduced: { readonly compressed: number; readonly split: number };
   }[];
 };
 

@@ -53,6 +53,7 @@ export function receiveVector(linkId: string, linkKey: string, input: WireInput)
       },
       heartbeat: (heartbeat) => outcome.push({ heartbeat: plainHeartbeat(heartbeat) }),
       journalChanged: () => {},
+      sinceKnown: () => {},
       epochChanged: () => {},
       restored: (symbols) => outcome.push({ restored: symbols }),
       refused: (reason, _path, count) => {

@@ -2,24 +2,36 @@
 // targets' client ids are in use, so then it is asked instead; only what can be looked at without disturbing it is tried.
 import { fetchStatus } from "../../../shared/admin/client.ts";
 import type { Finding } from "../../../shared/doctor/finding.ts";
-import { checkClock, checkDirectory } from "../../../shared/doctor/host.ts";
+import { checkClock, checkDirectory, checkDurability } from "../../../shared/doctor/host.ts";
 import type { RecvConfig } from "../config.ts";
 import type { RecvStatus } from "../status.ts";
+import { judgeAddress, judgeInterfaces, listInterfaces } from "./interfaces.ts";
 import { checkPaths } from "./paths.ts";
 import { checkTarget } from "./targets.ts";
 
 export async function* examine(config: RecvConfig): AsyncGenerator<Finding> {
   yield checkClock(Date.now());
   yield checkDirectory("spool", config.spool.directory, config.spool.bytesMax);
+  yield* checkDurability("spool", config.spool.directory, config.spool.durability);
   yield checkDirectory("dead letters", config.deadLetters.directory, config.deadLetters.bytesMax);
   const { admin } = config;
   const asked = admin && (await fetchStatus(admin.address, admin.token?.reveal()));
   if (asked !== undefined && "status" in asked) {
     yield* examineRunning(asked.status as RecvStatus);
+    yield* checkInterfaces(config);
     return;
   }
   yield* await checkPaths(config);
+  yield* checkInterfaces(config);
   for (const profile of config.profiles) yield await checkTarget(profile, config.spool.directory);
+}
+
+function* checkInterfaces({ link }: RecvConfig): Generator<Finding> {
+  for (const path of link.paths) {
+    if (path.type !== "udp") continue;
+    yield* judgeAddress(path);
+    yield* judgeInterfaces(path, listInterfaces(path));
+  }
 }
 
 function* examineRunning(status: RecvStatus): Generator<Finding> {

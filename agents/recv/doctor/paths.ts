@@ -10,7 +10,9 @@ export async function checkPaths({ link }: RecvConfig): Promise<Finding[]> {
   for (const path of link.paths) {
     const subject = `path ${path.name}`;
     const rim = { log: createSilentLog(), steady: () => performance.now(), random: Math.random };
-    const one = new RecvPaths({ ...link, paths: [path] }, rim, { receive: () => {}, keep: () => true });
+    // Nothing is taken: files stay in their inbox.
+    const output = { receive: () => {}, mark: () => 0, keep: () => "refused" as const };
+    const one = new RecvPaths({ ...link, paths: [path] }, rim, output);
     try {
       await one.open();
       const [figures] = one.figures();

@@ -4,6 +4,7 @@ import type { Finding } from "../../../shared/doctor/finding.ts";
 import { createSilentLog } from "../../../shared/log.ts";
 import type { Message } from "../../../shared/message.ts";
 import type { TargetProfile } from "../profile.ts";
+import { startBrokerTarget } from "../targets/broker-target.ts";
 import { startTarget } from "../targets/start.ts";
 import type { Target } from "../targets/target.ts";
 
@@ -23,11 +24,19 @@ export async function checkTarget(profile: TargetProfile, directory: string): Pr
     steady: () => performance.now(),
     random: Math.random,
     directory,
+    durability: "memory" as const,
     clockDifferenceMs: () => undefined,
+    senderNowMs: () => undefined,
+    lostBefore: () => 0,
+    newestContentId: () => 0,
     linkState: () => "waiting",
     describe: () => ({}),
   };
-  const target = startTarget({ ...profile, status: undefined, connectionsMax: 1 }, rim);
+  // No edge node is born or dies for a trial: only the way to the broker is tried.
+  const target =
+    profile.type === "sparkplug"
+      ? startBrokerTarget({ ...profile, status: undefined }, rim)
+      : startTarget({ ...profile, status: undefined, connectionsMax: 1 }, rim);
   const timer = setInterval(() => target.tick?.(performance.now()), TICK_MS);
   try {
     const problem = await waitForConnection(target, profile.connectTimeoutSeconds * 1000);

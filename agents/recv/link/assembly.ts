@@ -24,13 +24,20 @@ type Open = {
   readonly here: Uint8Array;
   /** The repair symbols that are here, by their number in the block; and the source symbol of a block of one. */
   readonly apart: Map<number, Uint8Array>;
+  /** The number of the arrival that began it. */
+  readonly since: number;
   /** When its newest symbol came. */
   touchedMs: number;
   count: number;
   bytes: number;
 };
 
-export type Assembled = { readonly stream: number; readonly bytes: Uint8Array };
+export type Assembled = {
+  readonly stream: number;
+  readonly bytes: Uint8Array;
+  /** The number of the arrival that began it. */
+  readonly since: number;
+};
 
 export class Assembly {
   readonly #open = new Map<number, Open>();
@@ -65,17 +72,27 @@ export class Assembly {
     return this.#bytes;
   }
 
+  /** The number of the arrival that began the oldest unfinished block; undefined when there is none. */
+  get oldest(): number | undefined {
+    let oldest: number | undefined;
+    for (const { since } of this.#open.values()) if (oldest === undefined || since < oldest) oldest = since;
+    return oldest;
+  }
+
   /** Why a symbol of this block would be of no use: known before the costly opening of the datagram. */
   judge(block: number): Refusal | undefined {
     if (block < this.#floor) return "block-old";
     return this.#done.has(block) ? "surplus" : undefined;
   }
 
-  /** Takes an authenticated symbol; a whole block when it was the last one needed, undefined while some are missing. */
-  add(header: Header, symbol: Buffer, nowMs: number): Assembled | Refusal | undefined {
+  /**
+   * Takes an authenticated symbol, which is arrival number `arrival`; a whole block when it was the last one needed,
+   * undefined while some are missing.
+   */
+  add(header: Header, symbol: Buffer, nowMs: number, arrival: number): Assembled | Refusal | undefined {
     const useless = this.judge(header.block);
     if (useless !== undefined) return useless;
-    const open = this.#open.get(header.block) ?? this.#start(header, symbol.length, nowMs);
+    const open = this.#open.get(header.block) ?? this.#start(header, symbol.length, nowMs, arrival);
     if (!matches(open, header, symbol.length)) return "symbol-mismatch";
     if (open.here[header.symbol] === 1) return "surplus";
     open.here[header.symbol] = 1;
@@ -90,7 +107,7 @@ export class Assembly {
     if (open.number > this.#highest) this.#highest = open.number;
     if (!this.#restore(open)) return "symbol-mismatch";
     const bytes = open.source ?? open.apart.get(0);
-    return bytes === undefined ? "symbol-mismatch" : { stream: open.stream, bytes };
+    return bytes === undefined ? "symbol-mismatch" : { stream: open.stream, bytes, since: open.since };
   }
 
   /** Puts a source symbol into its place in the block, or keeps a repair symbol. */
@@ -146,7 +163,7 @@ export class Assembly {
     return true;
   }
 
-  #start(header: Header, symbolBytes: number, nowMs: number): Open {
+  #start(header: Header, symbolBytes: number, nowMs: number, since: number): Open {
     const open: Open = {
       number: header.block,
       stream: header.stream,
@@ -156,6 +173,7 @@ export class Assembly {
       source: undefined,
       here: new Uint8Array(header.sourceSymbols + header.repairSymbols),
       apart: new Map(),
+      since,
       touchedMs: nowMs,
       count: 0,
       bytes: 0,

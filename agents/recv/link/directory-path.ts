@@ -1,6 +1,7 @@
 // One directory path: an inbox that files arrive in, in any order, more than once, or bit by bit. A file is taken away only after
-// what it brought is in the spool. Looks at names of this link alone, never follows a symbolic link, and has no more than
-// FILES_OPEN_MAX unfinished files in hand.
+// what it brought is in the spool: not while half a block of it, or what is behind a hole, waits in memory for another file, or for
+// the rest of this one, should it come after all. Looks at names of this link alone, never follows a symbolic link, and has no more
+// than FILES_OPEN_MAX unfinished files in hand.
 import { type FSWatcher, readdirSync, renameSync, unlinkSync, watch } from "node:fs";
 import { join } from "node:path";
 import { parseFileName } from "../../../shared/framing/file-name.ts";
@@ -14,8 +15,10 @@ const CHANGE_MS = 20;
 
 type Entry = {
   readonly file: InboxFile;
-  /** Nothing is left to do but to take the file away. */
-  taken: boolean;
+  /** All that is there was given on, up to this mark: what is left to do is to take the file away. */
+  mark: number | undefined;
+  /** It ended without its end mark, and may yet go on. */
+  isCut: boolean;
 };
 
 export class DirectoryPath implements PathInput {
@@ -94,11 +97,13 @@ export class DirectoryPath implements PathInput {
       if (this.#closed) return;
       const entry = this.#entries.get(name) ?? this.#begin(name);
       if (entry === undefined) continue;
-      if (!entry.taken) await this.#read(name, entry);
-      if (entry.taken) this.#takeAway(name);
+      if (entry.mark === undefined || entry.isCut) await this.#read(name, entry);
+      this.#takeAway(name, entry);
       // Other paths have their turn.
       await new Promise((resolve) => setImmediate(resolve));
     }
+    // What waited for another file has perhaps got it.
+    for (const [name, entry] of this.#entries) this.#takeAway(name, entry);
     this.#sink.setProblem(this.#problem);
   }
 
@@ -116,11 +121,21 @@ export class DirectoryPath implements PathInput {
   }
 
   #begin(name: string): Entry | undefined {
-    if (this.#entries.size >= FILES_OPEN_MAX || this.#refused.has(name)) return undefined;
+    if (this.#refused.has(name) || this.#countOpen() >= FILES_OPEN_MAX) return undefined;
     const path = join(this.#path.directory, name);
-    const entry: Entry = { file: new InboxFile(path, this.#sink, this.#path, this.#clock()), taken: false };
+    const entry: Entry = {
+      file: new InboxFile(path, this.#sink, this.#path, this.#clock()),
+      mark: undefined,
+      isCut: false,
+    };
     this.#entries.set(name, entry);
     return entry;
+  }
+
+  #countOpen(): number {
+    let count = 0;
+    for (const { mark } of this.#entries.values()) if (mark === undefined) count++;
+    return count;
   }
 
   async #read(name: string, entry: Entry): Promise<void> {
@@ -128,6 +143,7 @@ export class DirectoryPath implements PathInput {
     const names = { path: this.#path.name, file: name };
     switch (outcome.state) {
       case "growing":
+        entry.mark = undefined;
         return;
       case "gone":
         if (outcome.why !== "ENOENT")
@@ -140,28 +156,32 @@ export class DirectoryPath implements PathInput {
         this.#sink.log.warn(names, "file left alone: it is too large, or no regular file");
         return;
       case "cut":
+        if (entry.mark !== undefined) return;
         this.#sink.count("files_cut");
         this.#sink.log.warn(
           names,
           "file is not complete and does not grow any more: what is there was taken",
         );
+        entry.isCut = true;
         break;
       case "whole":
         this.#sink.count("files");
+        entry.isCut = false;
     }
-    entry.file.end();
-    entry.taken = true;
+    entry.mark = this.#sink.mark();
   }
 
-  #takeAway(name: string): void {
+  #takeAway(name: string, { file, mark, isCut }: Entry): void {
+    if (mark === undefined) return;
     const { directory, moveTo } = this.#path;
-    if (!this.#sink.keep()) {
-      this.#problem = "the spool takes nothing: files stay where they are";
-      return;
-    }
+    const keeping = this.#sink.keep(mark);
+    if (keeping === "refused") this.#problem = "the spool takes nothing: files stay where they are";
+    if (keeping !== "kept") return;
     try {
+      if (isCut && !file.isReadToItsEnd()) return;
       if (moveTo === undefined) unlinkSync(join(directory, name));
       else renameSync(join(directory, name), join(moveTo, name));
+      file.end();
       this.#entries.delete(name);
     } catch (error) {
       const what = moveTo === undefined ? `delete ${name}` : `move ${name} to ${moveTo}`;

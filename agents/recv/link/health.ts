@@ -31,7 +31,7 @@ export class LinkHealth {
     return this.#state;
   }
 
-  /** The last heartbeat. */
+  /** The last heartbeat; its sections are those of the last that had some. */
   get last(): { readonly heartbeat: Heartbeat } | undefined {
     return this.#heartbeat && { heartbeat: this.#heartbeat };
   }
@@ -47,7 +47,11 @@ export class LinkHealth {
   }
 
   noteHeartbeat(heartbeat: Heartbeat, { wallMs, steadyMs }: Moment): void {
-    this.#heartbeat = heartbeat;
+    // A brief one leaves them out. One of another run says nothing of this one.
+    const isSameRun = this.#heartbeat !== undefined && heartbeat.uptimeMs >= this.#heartbeat.uptimeMs;
+    const isBrief = heartbeat.sections.length === 0;
+    const sections = isBrief && isSameRun ? (this.#heartbeat?.sections ?? []) : heartbeat.sections;
+    this.#heartbeat = { ...heartbeat, sections };
     this.#heartbeatMs = steadyMs;
     const sample = wallMs - heartbeat.clockMs;
     const current = this.clockDifferenceMs;
@@ -55,6 +59,11 @@ export class LinkHealth {
     if (current !== undefined && Math.abs(sample - current) > CLOCK_WARNING_MS) this.#samples = [];
     this.#samples.push(sample);
     if (this.#samples.length > CLOCK_SAMPLES) this.#samples.shift();
+  }
+
+  /** Of a heartbeat that a brief one has passed. */
+  noteSections({ sections }: Heartbeat): void {
+    if (this.#heartbeat !== undefined) this.#heartbeat = { ...this.#heartbeat, sections };
   }
 
   noteLoss(steadyMs: number): void {

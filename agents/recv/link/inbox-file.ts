@@ -1,11 +1,11 @@
 // One file of an inbox, read as far as it goes and again when it has grown: who brings files may write them in place. Refuses to follow
 // symbolic links, what is no regular file, and more bytes than allowed. Never throws.
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from "node:fs";
 import { RecordDecoder } from "../../../shared/framing/record.ts";
 import type { PathSink } from "./path-input.ts";
 
 /**
- * `whole`: its end mark is here. `growing`: it may go on. `cut`: it has not gone on for long, and is over.
+ * `whole`: its end mark is here. `growing`: it may go on. `cut`: it has not gone on for long.
  * `refused`: too large, or no regular file. `gone`: taken away meanwhile, or not readable; `why` says it.
  */
 export type FileState =
@@ -58,6 +58,12 @@ export class InboxFile {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** False when more has come, or another file under its name, since it was read. */
+  isReadToItsEnd(): boolean {
+    const { ino, size } = lstatSync(this.#path);
+    return ino === this.#inode && size === this.#offset;
   }
 
   /** Counts what is left of a record that was begun. */

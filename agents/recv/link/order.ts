@@ -44,6 +44,16 @@ export class StreamOrder {
     return this.#heldBytes;
   }
 
+  /** The number of the arrival that began the oldest content behind a hole; undefined when there is none. */
+  get oldest(): number | undefined {
+    let oldest: number | undefined;
+    for (let at = this.#head; at < this.#held.length; at++) {
+      const { since } = this.#held[at] as Held;
+      if (oldest === undefined || since < oldest) oldest = since;
+    }
+    return oldest;
+  }
+
   /** False when every sequence of it was delivered or given up before. */
   add(joined: Joined, nowMs: number): boolean {
     const end = joined.first + joined.count;
@@ -106,10 +116,10 @@ export class StreamOrder {
   }
 
   #deliver(joined: Joined): void {
-    const { first, count, content } = joined;
+    const { first, count, content, since } = joined;
     const skip = this.#expected - first;
     this.#expected = first + count;
-    this.#output.deliver({ first, count, content, skip });
+    this.#output.deliver({ first, count, content, since, skip });
   }
 
   #drain(): void {

@@ -10,6 +10,8 @@ import type { Refusal } from "../../../shared/framing/reasons.ts";
 type Waiting = {
   readonly block: Block;
   readonly pieces: Map<number, Uint8Array>;
+  /** The number of the arrival that began it. */
+  since: number;
   /** When its newest part came. */
   touchedMs: number;
   /** Bytes of content. */
@@ -21,7 +23,13 @@ type Waiting = {
 /** What a waiting content and each of its parts cost beyond their bytes, so that a flood of tiny ones is bounded, too. */
 const OVERHEAD_BYTES = 256;
 
-export type Joined = { readonly first: number; readonly count: number; readonly content: Uint8Array };
+export type Joined = {
+  readonly first: number;
+  readonly count: number;
+  readonly content: Uint8Array;
+  /** The number of the arrival that began it. */
+  readonly since: number;
+};
 
 export class PartJoiner {
   readonly #waiting = new Map<number, Waiting>();
@@ -39,14 +47,28 @@ export class PartJoiner {
     return this.#bytes;
   }
 
-  /** `onEvicted` hears of contents that gave way to this one. */
-  add(block: Block, nowMs: number, onEvicted: (contents: number) => void): Joined | Refusal | undefined {
+  /** The number of the arrival that began the oldest content that waits; undefined when there is none. */
+  get oldest(): number | undefined {
+    let oldest: number | undefined;
+    for (const { since } of this.#waiting.values())
+      if (oldest === undefined || since < oldest) oldest = since;
+    return oldest;
+  }
+
+  /** `since` is the number of the arrival that began the block; `onEvicted` hears of contents that gave way to this one. */
+  add(
+    block: Block,
+    nowMs: number,
+    since: number,
+    onEvicted: (contents: number) => void,
+  ): Joined | Refusal | undefined {
     if (block.contentBytes > this.#contentBytesMax) return "block-malformed";
-    if (block.parts === 1) return this.#expand(block, block.piece);
-    const waiting = this.#find(block) ?? this.#start(block, nowMs);
+    if (block.parts === 1) return this.#expand(block, block.piece, since);
+    const waiting = this.#find(block) ?? this.#start(block, nowMs, since);
     if (waiting.pieces.has(block.part)) return "sequence-delivered";
     waiting.pieces.set(block.part, block.piece);
     waiting.touchedMs = nowMs;
+    waiting.since = Math.min(waiting.since, since);
     waiting.bytes += block.piece.length;
     this.#book(waiting, block.piece.length + OVERHEAD_BYTES);
     if (waiting.bytes > block.contentBytes) return this.#refuse(waiting);
@@ -57,12 +79,12 @@ export class PartJoiner {
     if (waiting.bytes !== block.contentBytes) return this.#refuse(waiting);
     this.#forget(waiting);
     const pieces = Array.from({ length: block.parts }, (_, part) => waiting.pieces.get(part) as Uint8Array);
-    return this.#expand(block, Buffer.concat(pieces));
+    return this.#expand(block, Buffer.concat(pieces), waiting.since);
   }
 
-  #expand({ first, count, compressed }: Block, bytes: Uint8Array): Joined | Refusal {
+  #expand({ first, count, compressed }: Block, bytes: Uint8Array, since: number): Joined | Refusal {
     const content = compressed ? decompressContent(bytes, this.#contentBytesMax) : bytes;
-    return content === undefined ? "block-malformed" : { first, count, content };
+    return content === undefined ? "block-malformed" : { first, count, content, since };
   }
 
   /**
@@ -95,8 +117,8 @@ export class PartJoiner {
     return undefined;
   }
 
-  #start(block: Block, nowMs: number): Waiting {
-    const waiting = { block, pieces: new Map(), touchedMs: nowMs, bytes: 0, cost: 0 };
+  #start(block: Block, nowMs: number, since: number): Waiting {
+    const waiting = { block, pieces: new Map(), since, touchedMs: nowMs, bytes: 0, cost: 0 };
     this.#waiting.set(block.first, waiting);
     this.#book(waiting, OVERHEAD_BYTES);
     return waiting;

@@ -12,9 +12,14 @@ export type PathSink = {
   count(what: string): void;
   /** What keeps the path from reading, as a sentence for a person; undefined when it reads. */
   setProblem(problem: string | undefined): void;
-  /** Puts what was given so far into the spool; false when the spool does not take it. */
-  keep(): boolean;
+  /** A mark behind what was given so far. */
+  mark(): number;
+  /** Puts what was given so far into the spool, and says how far that goes for what was given before the mark. */
+  keep(mark: number): Keeping;
 };
+
+/** `waiting`: some of it is in memory, for what is still to come. `refused`: the spool takes nothing. */
+export type Keeping = "kept" | "waiting" | "refused";
 
 export type PathInput = {
   /** What is bound, listened on, read or looked at. */

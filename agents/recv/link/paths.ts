@@ -6,7 +6,7 @@ import type { Logger } from "../../../shared/log.ts";
 import type { RecvConfig } from "../config.ts";
 import type { RecvPath, UdpRecvPath } from "../path-config.ts";
 import { DirectoryPath } from "./directory-path.ts";
-import type { PathInput, PathSink } from "./path-input.ts";
+import type { Keeping, PathInput, PathSink } from "./path-input.ts";
 import { PathWatch } from "./path-watch.ts";
 import { PipePath } from "./pipe-path.ts";
 import { openTcpReceiver } from "./tcp-path.ts";
@@ -15,8 +15,10 @@ import { openUdpReceiver } from "./udp-path.ts";
 export type PathsOutput = {
   /** A view that is valid during the call only. */
   receive(datagram: Buffer, path: number): void;
-  /** Puts what was received into the spool; false when it does not take it. */
-  keep(): boolean;
+  /** A mark behind what was received so far. */
+  mark(): number;
+  /** As the sink of a path has it. */
+  keep(mark: number): Keeping;
 };
 
 export type PathRim = { readonly log: Logger; steady(): number; random(): number };
@@ -188,7 +190,8 @@ export class RecvPaths {
         if (problem === undefined) log.info({ path: name }, `path ${name} can be read again`);
         else log.error({ path: name, problem }, `path ${name} brings nothing: ${problem}`);
       },
-      keep: () => this.#output.keep(),
+      mark: () => this.#output.mark(),
+      keep: (mark) => this.#output.keep(mark),
     };
   }
 }

@@ -10,7 +10,7 @@ import { decodeHeader, type Header, KIND_HEARTBEAT, KIND_MESSAGES } from "../../
 import { decodeHeartbeat, type Heartbeat } from "../../../shared/framing/heartbeat.ts";
 import type { Refusal } from "../../../shared/framing/reasons.ts";
 import { openDatagram } from "../../../shared/framing/seal.ts";
-import { Assembly } from "./assembly.ts";
+import { type Assembled, Assembly } from "./assembly.ts";
 import type { Filled } from "./gaps.ts";
 import { type Delivery, type Gap, StreamOrder } from "./order.ts";
 import { type Joined, PartJoiner } from "./parts.ts";
@@ -35,10 +35,15 @@ export type ReceiverOutput = {
   /** Sequences `range.first` up to `range.end` of the content were in an open gap, and are here after all. */
   recover(stream: number, joined: Joined, range: Filled): void;
   gap(stream: number, gap: Gap, reason: GapReason): void;
-  /** `block` is the number of its block in this epoch. */
-  heartbeat(heartbeat: Heartbeat, block: number): void;
+  /**
+   * `block` is the number of its block in this epoch. One that is `late` was passed by a brief one: what it says of
+   * sources and paths is the newest there is, all else is not.
+   */
+  heartbeat(heartbeat: Heartbeat, block: number, late: boolean): void;
   /** A sender's journal that was not known; `retired` is the one it replaces. */
   journalChanged(journalId: bigint, retired: bigint | undefined): void;
+  /** What had been sent before this receiver listened is known now. */
+  sinceKnown(): void;
   /** The sender was started again, on the same journal. */
   epochChanged(epoch: bigint): void;
   /** Symbols that were lost on the way and computed from the others. */
@@ -65,8 +70,13 @@ export class Receiver {
   readonly #streams = new Map<number, Stream>();
   #assemblies: Record<number, Assembly>;
   #heartbeatBlock = 0;
+  /** The same of the newest heartbeat with sections. */
+  #sectionsBlock = 0;
   /** The header read last. */
   #last: Header | undefined;
+  /** Of the headers of the run that is followed. */
+  #run: Header["run"];
+  #arrivals = 0;
 
   constructor(options: ReceiverOptions, state: LinkState, output: ReceiverOutput) {
     this.#options = options;
@@ -96,8 +106,23 @@ export class Receiver {
     return sum;
   }
 
+  /** Datagrams that have come. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
+  /** True when nothing of the first so many datagrams waits in memory for what is still to come. */
+  isSettled(arrivals: number): boolean {
+    const waits = (oldest: number | undefined) => oldest !== undefined && oldest <= arrivals;
+    if (waits(this.#assemblies[KIND_MESSAGES]?.oldest)) return false;
+    for (const { order, parts } of this.#streams.values())
+      if (waits(order.oldest) || waits(parts.oldest)) return false;
+    return true;
+  }
+
   /** Takes one datagram that came on path number `path`. */
   receive(datagram: Buffer, path: number, nowMs: number): void {
+    this.#arrivals++;
     const refusal = this.#take(datagram, nowMs);
     if (refusal !== undefined) this.#output.refused(refusal, path, 1);
   }
@@ -133,21 +158,23 @@ export class Receiver {
     const symbol = openDatagram(datagram, key.key);
     if (symbol === undefined) return "tag";
     if (known === "new") this.#adopt(header);
-    const block = this.#assemblies[header.kind]?.add(header, symbol, nowMs);
+    const block = this.#assemblies[header.kind]?.add(header, symbol, nowMs, this.#arrivals);
     if (block === undefined || typeof block === "string") return block;
     return header.kind === KIND_HEARTBEAT
       ? this.#takeHeartbeat(header.block, block.bytes, nowMs)
-      : this.#takeMessages(block.stream, block.bytes, nowMs);
+      : this.#takeMessages(block, nowMs);
   }
 
-  #takeMessages(number: number, bytes: Uint8Array, nowMs: number): Refusal | undefined {
+  #takeMessages({ stream: number, bytes, since }: Assembled, nowMs: number): Refusal | undefined {
     const block = decodeBlock(bytes);
     if (block === undefined) return "block-malformed";
     const stream = this.#stream(number);
+    // What comes late although it was sent before shows that what lies behind it might have come, too.
+    if (!this.#state.isSinceKnown || this.#state.since.has(number)) this.#noteSince(number, block.first);
     const end = block.first + block.count;
     const isWanted = end > stream.order.expected || this.#state.gaps.wants(number, block.first, end);
     if (!isWanted) return "sequence-delivered";
-    const joined = stream.parts.add(block, nowMs, (contents) => this.#noteEvictedParts(contents));
+    const joined = stream.parts.add(block, nowMs, since, (contents) => this.#noteEvictedParts(contents));
     if (joined === undefined || typeof joined === "string") return joined;
     const recovered = this.#state.gaps.fill(number, joined.first, end);
     for (const range of recovered) this.#output.recover(number, joined, range);
@@ -155,25 +182,42 @@ export class Receiver {
   }
 
   #takeHeartbeat(number: number, bytes: Uint8Array, nowMs: number): Refusal | undefined {
-    // One that was longer on its way than its successor has nothing new to say.
-    if (number < this.#heartbeatBlock) return "surplus";
+    // One that was longer on its way than its successor has nothing new to say, unless that one was brief.
+    if (number < this.#sectionsBlock) return "surplus";
     const block = decodeBlock(bytes);
     const whole =
       block !== undefined && !block.compressed && block.parts === 1 && block.first === 0 && block.count === 1;
     const heartbeat = whole ? decodeHeartbeat(block.piece) : undefined;
     if (heartbeat === undefined) return "heartbeat-malformed";
     if (heartbeat.streams.some((entry) => entry.stream >= STREAMS_MAX)) return "heartbeat-malformed";
+    const isBrief = heartbeat.sections.length === 0;
+    const isLate = number < this.#heartbeatBlock;
+    if (isLate && isBrief) return "surplus";
+    if (!isBrief) this.#sectionsBlock = number;
+    if (isLate) {
+      this.#output.heartbeat(heartbeat, number, true);
+      return undefined;
+    }
     for (const entry of heartbeat.streams) this.#stream(entry.stream).order.noteSent(entry.sent, nowMs);
+    if (!this.#state.isSinceKnown) {
+      for (const { stream, sent } of heartbeat.streams) this.#noteSince(stream, sent);
+      this.#state.isSinceKnown = true;
+      this.#output.sinceKnown();
+    }
     this.#heartbeatBlock = number;
-    this.#output.heartbeat(heartbeat, number);
+    this.#output.heartbeat(heartbeat, number, false);
     return undefined;
   }
 
   /** Whether the datagram is of the run we follow, of one that replaces it, or of one that is over. */
   #known(header: Header): "current" | "new" | Refusal {
     const state = this.#state;
+    if (header.run !== undefined && header.run === this.#run) return "current";
     if (header.journalId === state.journalId) {
-      if (header.epoch === state.epoch) return "current";
+      if (header.epoch === state.epoch) {
+        this.#run = header.run;
+        return "current";
+      }
       return header.epoch < state.epoch ? "epoch-old" : "new";
     }
     return state.retired.has(header.journalId) ? "journal-retired" : "new";
@@ -182,7 +226,9 @@ export class Receiver {
   /** Follows a new run. The datagram that names it was authenticated with a live key. */
   #adopt(header: Header): void {
     const state = this.#state;
+    this.#run = undefined;
     this.#heartbeatBlock = 0;
+    this.#sectionsBlock = 0;
     this.#assemblies = this.#newAssemblies();
     if (header.journalId === state.journalId) {
       state.epoch = header.epoch;
@@ -196,6 +242,10 @@ export class Receiver {
     state.journalId = header.journalId;
     state.epoch = header.epoch;
     state.expected.clear();
+    state.since.clear();
+    // Whoever followed another journal before was listening when this one began, or should have been.
+    state.isSinceKnown = retired !== undefined;
+    state.ledgerBase = undefined;
     state.gaps.clear();
     this.#streams.clear();
     this.#output.journalChanged(header.journalId, retired);
@@ -216,12 +266,25 @@ export class Receiver {
     const { patienceMs, holdBytesMax } = this.#options;
     const order = new StreamOrder(this.#state.expected.get(number) ?? 0, patienceMs, holdBytesMax, {
       deliver: (delivery) => this.#output.deliver(number, delivery),
-      // Sequences begin at 0 in each journal: a hole at the very beginning is what was sent before we listened.
-      gap: (gap) => this.#output.gap(number, gap, gap.first === 0 ? "before-start" : "gap"),
+      gap: (gap) => this.#noteGap(number, gap),
     });
     const stream = { order, parts: this.#newParts() };
     this.#streams.set(number, stream);
     return stream;
+  }
+
+  /** The lowest sequence heard of counts. */
+  #noteSince(stream: number, sequence: number): void {
+    const { since } = this.#state;
+    since.set(stream, Math.min(since.get(stream) ?? sequence, sequence));
+  }
+
+  /** What was sent before we listened is no loss of the link's. */
+  #noteGap(stream: number, { first, count }: Gap): void {
+    const since = this.#state.since.get(stream) ?? 0;
+    const before = Math.min(count, Math.max(0, since - first));
+    if (before > 0) this.#output.gap(stream, { first, count: before }, "before-start");
+    if (before < count) this.#output.gap(stream, { first: first + before, count: count - before }, "gap");
   }
 
   #newParts(): PartJoiner {

@@ -20,6 +20,12 @@ export type LinkState = {
   epoch: bigint;
   /** Stream to the next sequence to deliver. */
   readonly expected: Map<number, number>;
+  /** Stream to the first sequence that was sent since this receiver listens; of a stream that is not in it, all were. */
+  readonly since: Map<number, number>;
+  /** False until a heartbeat has said what had been sent before. */
+  isSinceKnown: boolean;
+  /** By what the sender's ledger was ahead of ours when they were first compared; undefined before that. */
+  ledgerBase: number | undefined;
   /** Journals that a newer one has replaced: never accepted again. */
   readonly retired: Set<bigint>;
   /** What of the followed journal is lost and may still come. */
@@ -27,7 +33,16 @@ export type LinkState = {
 };
 
 export function emptyLinkState(): LinkState {
-  return { journalId: undefined, epoch: 0n, expected: new Map(), retired: new Set(), gaps: new GapBook() };
+  return {
+    journalId: undefined,
+    epoch: 0n,
+    expected: new Map(),
+    since: new Map(),
+    isSinceKnown: false,
+    ledgerBase: undefined,
+    retired: new Set(),
+    gaps: new GapBook(),
+  };
 }
 
 /** What openDatagram() needs; `undefined` inside when datagrams carry a checksum only. */
@@ -38,7 +53,7 @@ export class KeyRing {
   readonly #linkTag: number;
   readonly #linkKeys = new Map<number, Uint8Array>();
   readonly #epochKeys = new Map<string, Uint8Array>();
-  #last: { keyId: number; journalId: bigint; epoch: bigint; key: EpochKey } | undefined;
+  #last: { keyId: number; journalId: bigint; epoch: bigint; run: Header["run"]; key: EpochKey } | undefined;
 
   constructor(linkId: string, linkKeys: readonly Uint8Array[]) {
     this.#linkId = linkId;
@@ -58,13 +73,13 @@ export class KeyRing {
   find(header: Header): EpochKey | Refusal {
     if (header.linkTag !== this.#linkTag) return "link";
     const last = this.#last;
-    if (
-      last &&
-      last.epoch === header.epoch &&
-      last.keyId === header.keyId &&
-      last.journalId === header.journalId
-    ) {
-      return last.key;
+    if (last !== undefined && last.keyId === header.keyId) {
+      // Headers that were read one after another share the list: that is quicker than big integers are compared.
+      if (last.run !== undefined && last.run === header.run) return last.key;
+      if (last.epoch === header.epoch && last.journalId === header.journalId) {
+        last.run = header.run;
+        return last.key;
+      }
     }
     // Without keys only what is not sealed is taken, with keys never.
     if (this.#linkKeys.size === 0) return header.keyId === 0 ? { key: undefined } : "key";
@@ -81,7 +96,7 @@ export class KeyRing {
         break;
       }
     }
-    this.#last = { keyId, journalId, epoch, key: { key } };
+    this.#last = { keyId, journalId, epoch, run: header.run, key: { key } };
     return this.#last.key;
   }
 }

@@ -8,15 +8,17 @@ import type { Logger } from "../../../shared/log.ts";
 import { LogLimiter } from "../../../shared/log.ts";
 import type { Message } from "../../../shared/message.ts";
 import type { BrokerWill } from "../../../shared/mqtt/connection.ts";
-import type { EgressOutcome } from "../../../shared/mqtt/egress-tap.ts";
-import type { ConnectionFault } from "../../../shared/mqtt/explain.ts";
+import type { Durability } from "../../../shared/store/block-log.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
 import { type Channels, SharedChannels } from "./channels.ts";
 import type { Dialect } from "./dialect.ts";
-import type { TargetOutcome } from "./outcome.ts";
+import { FaultLog } from "./fault-log.ts";
+import type { Judgement, TargetOutcome } from "./outcome.ts";
+import { type Form, type OversizePolicy, reduceOversize } from "./oversize.ts";
+import { type ParcelOutcome, publishParcel } from "./parcels.ts";
 import type { TargetPlan } from "./plan.ts";
 import { PublishRate, type PublishRateSettings } from "./publish-rate.ts";
-import { judgeMessage } from "./rules.ts";
+import { type BrokerLimits, judgeSize, routeMessage } from "./rules.ts";
 import { StatusBeacon, type StatusSettings } from "./status-beacon.ts";
 import type { Target } from "./target.ts";
 import { TlsFiles } from "./tls-files.ts";
@@ -24,11 +26,7 @@ import { type TopicRuleSettings, TopicRules } from "./topic-rules.ts";
 
 export type { Dialect } from "./dialect.ts";
 
-/** The same trouble is logged again after this time. */
-const REPEAT_LOG_MS = 60_000;
 const LOSS_LOG_MS = 10_000;
-/** A target with a connection for each device may have had many. */
-const LABELS_MAX = 1000;
 
 export type BrokerTarget = MqttSession & {
   readonly name: string;
@@ -39,10 +37,14 @@ export type BrokerTarget = MqttSession & {
   /** Of each connection. */
   readonly inflightMax: number;
   readonly inflightBytesMax: number | undefined;
+  /** 0 = no limit. */
+  readonly ackTimeoutSeconds: number;
   readonly rate: PublishRateSettings | undefined;
   /** Connections that share the topics. */
   readonly connectionsMax: number;
   readonly plan: TargetPlan;
+  /** What is done with a message that is too large for the target. */
+  readonly oversize: OversizePolicy;
   readonly status: StatusSettings | undefined;
   /** What doctor publishes. */
   readonly probe: { readonly topic: string; readonly qos: 0 | 1 } | undefined;
@@ -57,8 +59,16 @@ export type TargetRim = {
   random(): number;
   /** Where the agent keeps what it has to remember. */
   readonly directory: string;
+  /** How it is to be kept there. */
+  readonly durability: Durability;
   /** How far the clock of the other side is behind ours; undefined while nothing is heard of it. */
   clockDifferenceMs(): number | undefined;
+  /** What the clock of the other side shows, its journey here included; undefined while nothing is heard of it. */
+  senderNowMs(): number | undefined;
+  /** Messages that this target will never get: lost on the link, given up by the sender, or by the spool. Of any origin. */
+  lostBefore(target: string): number;
+  /** Id of the newest content that the spool has ever had. */
+  newestContentId(): number;
   /** For the status that a profile wants published. */
   linkState(): string;
   describe(target: string): object;
@@ -92,7 +102,7 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
       linkState: () => rim.linkState(),
       describe: () => rim.describe(profile.name),
       publish: (message, onSettled) => {
-        const judgement = dialect.judge?.(message, message) ?? { publish: message };
+        const judgement = dialect.judge?.(message, message, "whole") ?? { publish: message };
         if ("outcome" in judgement) {
           noteLoss("status", message, judgement.detail ?? judgement.outcome);
           // Not from inside the call: it counts itself as under way only after it.
@@ -118,17 +128,22 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
       session: profile,
       clientId,
       tls: () => tlsFiles?.config,
+      readdress:
+        dialect.readdress && ((message) => (dialect.readdress as NonNullable<Dialect["readdress"]>)(message)),
       login: dialect.login && (() => (dialect.login as NonNullable<Dialect["login"]>)(clientId)),
       loginHint: dialect.loginHint,
+      closedHint: dialect.closedHint,
+      addressKey: dialect.addressKey,
       will: hasBeacon ? (beacon?.will as BrokerWill | undefined) : undefined,
+      followsReference: dialect.followsReference ?? false,
       inflightMax: profile.inflightMax,
       inflightBytesMax: profile.inflightBytesMax,
+      ackTimeoutMs: profile.ackTimeoutSeconds === 0 ? undefined : profile.ackTimeoutSeconds * 1000,
       rate,
     };
     const channel: Channel = new Channel(options, rim, {
       online: () => {
-        faults.forget(label);
-        rim.log.info({ ...names, connections: channel.connections }, `${label} is connected`);
+        faults.noteOnline(label, { ...names, connections: channel.connections });
         dialect.heard?.(clientId, undefined);
         if (hasBeacon) beacon?.noteUp();
       },
@@ -139,6 +154,13 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
       },
       protocolError: (reason) =>
         rim.log.error({ ...names, reason }, `${label}: the broker breaks the protocol: ${reason}`),
+      unacknowledged: (waitedMs) => {
+        const seconds = Math.round(waitedMs / 1000);
+        rim.log.warn(
+          { ...names, seconds },
+          `${label}: a message was not acknowledged for ${seconds} s; connecting anew to send it again (it may have come too fast, or the broker does not allow it and does not say so)`,
+        );
+      },
       ready: () => target.onReady(),
     });
     return channel;
@@ -158,6 +180,21 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
       ready: () => target.onReady(),
     }) ?? new SharedChannels(Array.from({ length: profile.connectionsMax }, (_, index) => openShared(index)));
 
+  const judgeAs = (message: Message, original: Message, limits: BrokerLimits, form: Form): Judgement => {
+    const sized = judgeSize(message, limits);
+    return "outcome" in sized ? sized : (dialect.judge?.(message, original, form) ?? sized);
+  };
+  /** As the target takes it, if there is a way. */
+  const fit = (publish: Message, original: Message, limits: BrokerLimits): Judgement => {
+    const judgement = judgeAs(publish, original, limits, "whole");
+    if ("publish" in judgement || judgement.outcome !== "lost/oversize") return judgement;
+    return reduceOversize(publish, judgement, {
+      policy: profile.oversize,
+      hasProperties: profile.mqttVersion === "5" || dialect.hasProperties === true,
+      judge: (message, form) => judgeAs(message, original, limits, form),
+    });
+  };
+
   const noteLoss = (outcome: TargetOutcome | "status", message: Message, why: string) => {
     const alike = limiter.allow(outcome, rim.clock());
     if (alike === undefined) return;
@@ -166,8 +203,10 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
     rim.log.warn(figures, `target ${profile.name} does not get a message: ${why}`);
   };
 
+  const reduced = { compressed: 0, split: 0 };
   const target: Target = {
     name: profile.name,
+    reduced,
     type: profile.type,
     address: formatBrokerUrl(profile.url),
     get state() {
@@ -189,24 +228,32 @@ export function startBrokerTarget(profile: BrokerTarget, rim: TargetRim, dialect
     },
     judge(message, ageMs) {
       const limits = channels.all.find(({ session }) => session !== undefined)?.session ?? NO_LIMITS;
-      let judgement = judgeMessage(message, ageMs, rules, limits);
-      if ("publish" in judgement && dialect.judge) judgement = dialect.judge(judgement.publish, message);
+      const routed = routeMessage(message, ageMs, rules, limits);
+      const judgement = "outcome" in routed ? routed : fit(routed.publish, message, limits);
       if ("outcome" in judgement && judgement.outcome.startsWith("lost/")) {
         noteLoss(judgement.outcome, message, judgement.detail ?? judgement.outcome.slice(5));
       }
       return judgement;
     },
     publish(message, onSettled) {
-      channels.publish(message, (outcome) => {
-        if (outcome.kind === "forwarded") onSettled("forwarded");
-        else {
+      publishParcel(channels, message, (outcome) => {
+        if (outcome.kind === "forwarded") {
+          if (message.rest !== undefined) reduced.split++;
+          else if (message.lane !== undefined) reduced.compressed++;
+          onSettled("forwarded");
+        } else {
           const detail = explainOutcome(outcome);
           noteLoss(`lost/${outcome.kind}`, message, detail);
           onSettled(`lost/${outcome.kind}`, detail);
         }
       });
     },
+    sendNow(message) {
+      if (message.rest !== undefined || message.lane !== undefined) return false;
+      return channels.sendNow?.(message) ?? false;
+    },
     tick: (steadyMs) => {
+      faults.tick(names);
       tlsFiles?.tick(steadyMs, rim.clock());
       dialect.tick?.();
       channels.tick(steadyMs);
@@ -239,33 +286,15 @@ export function nameClient(profile: BrokerTarget, index: number): string {
   return profile.connectionsMax === 1 ? profile.clientId : `${profile.clientId}-${index + 1}`;
 }
 
-/** Tells the same trouble once a minute, of each channel. */
-class FaultLog {
-  readonly #rim: TargetRim;
-  readonly #told = new Map<string, { readonly sentence: string; readonly atMs: number }>();
-
-  constructor(rim: TargetRim) {
-    this.#rim = rim;
-  }
-
-  note(label: string, names: object, fault: ConnectionFault, retryMs: number): void {
-    const now = this.#rim.steady();
-    const last = this.#told.get(label);
-    if (last?.sentence === fault.sentence && now - last.atMs < REPEAT_LOG_MS) return;
-    this.#told.delete(label);
-    this.#told.set(label, { sentence: fault.sentence, atMs: now });
-    const [oldest] = this.#told.keys();
-    if (this.#told.size > LABELS_MAX && oldest !== undefined) this.#told.delete(oldest);
-    this.#rim.log.warn({ ...names, fault: fault.id, code: fault.code, retryMs }, fault.sentence);
-  }
-
-  forget(label: string): void {
-    this.#told.delete(label);
-  }
+/** For the log and the dead letter. */
+function explainOutcome(outcome: ParcelOutcome): string {
+  const { part } = outcome;
+  return part === undefined
+    ? explainKind(outcome)
+    : `part ${part.number} of ${part.count}: ${explainKind(outcome)}`;
 }
 
-/** For the log and the dead letter. */
-function explainOutcome(outcome: EgressOutcome): string {
+function explainKind(outcome: ParcelOutcome): string {
   if (outcome.kind === "refused") return outcome.reason;
   if (outcome.kind === "oversize") return "larger than the broker takes";
   if (outcome.kind === "poison") return "the broker ends the connection whenever it gets this message";

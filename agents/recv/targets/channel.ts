@@ -19,6 +19,8 @@ import type { TargetState } from "./target.ts";
 
 /** Messages of QoS 0 that may be published while an older one of QoS 1 or 2 waits for its acknowledgement. */
 const AHEAD_MESSAGES_MAX = 4096;
+/** Payloads that may wait here, in bytes; the message that goes over it is the last one until there is room. */
+const WAITING_BYTES_MAX = 4_194_304;
 /** Before a session is replaced, what is under way may be acknowledged for this long; the rest goes again, marked. */
 const DRAIN_MS = 10_000;
 
@@ -36,10 +38,20 @@ export type ChannelOptions = {
   readonly login?: (() => ChannelLogin) | undefined;
   /** What to look at when the login is refused. */
   readonly loginHint?: string | undefined;
+  /** The same when it ends the connection without a word. */
+  readonly closedHint?: string | undefined;
+  /** The key of the profile that has the address. */
+  readonly addressKey?: string | undefined;
   readonly will?: BrokerWill | undefined;
+  /** Goes where the broker sends its clients instead. */
+  readonly followsReference?: boolean;
+  /** The message as it is sent now: what it is called may have changed since it was published here. */
+  readonly readdress?: ((message: Message) => Message) | undefined;
   readonly inflightMax: number;
   /** Bytes of packets of QoS 1 and 2 that may be unacknowledged; undefined = no limit. */
   readonly inflightBytesMax?: number | undefined;
+  /** A message that is not acknowledged for so long is sent again, on a new session; undefined = it is waited for. */
+  readonly ackTimeoutMs?: number | undefined;
   /** Of this channel alone, or one that several channels share. */
   readonly rate?: PublishRate | undefined;
 };
@@ -56,6 +68,8 @@ export type ChannelEvents = {
   online(session: BrokerSession): void;
   offline(fault: ConnectionFault, retryMs: number): void;
   protocolError(reason: string): void;
+  /** A message was not acknowledged in time; a new session begins. */
+  unacknowledged(waitedMs: number): void;
   /** There may be room again. */
   ready(): void;
 };
@@ -65,11 +79,13 @@ type Waiting = { readonly message: Message; readonly onSettled: (outcome: Egress
 export class Channel {
   readonly #options: ChannelOptions;
   readonly #rim: ChannelRim;
+  readonly #events: ChannelEvents;
   readonly #version: 4 | 5;
   readonly #tap;
   readonly #client;
   readonly #rate: PublishRate | undefined;
   #waiting: Waiting[] = [];
+  #waitingBytes = 0;
   #inflightBytes = 0;
   #drainSinceMs: number | undefined;
   #renewAtMs = Number.POSITIVE_INFINITY;
@@ -77,6 +93,8 @@ export class Channel {
   #state: TargetState = "connecting";
   #problem: string | undefined;
   #connections = 0;
+  /** connect() was called: MQTT.js cannot end what has not begun. */
+  #hasBegun = false;
   /** The goodbye of a session that is replaced has been said. */
   #isGoing = false;
   /** Called when nothing is unsettled: close() waits for it. */
@@ -85,6 +103,7 @@ export class Channel {
   constructor(options: ChannelOptions, rim: ChannelRim, events: ChannelEvents) {
     this.#options = options;
     this.#rim = rim;
+    this.#events = events;
     this.#rate = options.rate;
     const { session, clientId, label, will } = options;
     const version = session.mqttVersion === "5" ? 5 : 4;
@@ -93,6 +112,8 @@ export class Channel {
       version,
       inflightMax: options.inflightMax,
       clock: () => rim.steady(),
+      ...(options.readdress === undefined ? {} : { readdress: options.readdress }),
+      mayResend: (message) => this.#mayResend(message),
       onRoom: () => events.ready(),
       onProtocolError: (reason) => events.protocolError(reason),
     });
@@ -109,6 +130,8 @@ export class Channel {
         return login;
       },
       loginHint: options.loginHint,
+      closedHint: options.closedHint,
+      addressKey: options.addressKey,
       cleanStart: true,
       sessionExpirySeconds: undefined,
       receiveMaximum: undefined,
@@ -118,6 +141,7 @@ export class Channel {
       reconnectMaxMs: session.reconnectMaxMs,
       random: () => rim.random(),
       will,
+      followsReference: options.followsReference ?? false,
       resetsBackoff: () => this.#tap.isTesting,
       wrap: (socket) => this.#tap.wrap(socket),
       onOnline: (granted) => {
@@ -145,6 +169,7 @@ export class Channel {
   }
 
   connect(): void {
+    this.#hasBegun = true;
     this.#client.connect();
   }
 
@@ -172,24 +197,41 @@ export class Channel {
     return this.#tap.pending + this.#waiting.length;
   }
 
+  /** What waits here takes as much memory as it may. */
+  get isFull(): boolean {
+    return this.#waitingBytes >= WAITING_BYTES_MAX;
+  }
+
   /** Messages that may be unsettled now; 0 while nothing can go. */
   get window(): number {
-    if (this.#tap.room === 0 || this.#drainSinceMs !== undefined) return 0;
+    if (this.isFull || this.#tap.room === 0 || this.#drainSinceMs !== undefined) return 0;
     // With a rate, more would only wait here instead of in the spool.
     if (this.#rate !== undefined) return this.#options.inflightMax;
     return this.#options.inflightMax + AHEAD_MESSAGES_MAX;
+  }
+
+  /** Sends a message of QoS 0 at once, if nothing is before it and nothing holds it back; true: it is forwarded. */
+  sendNow(message: Message): boolean {
+    if (this.#waiting.length > 0 || this.#drainSinceMs !== undefined) return false;
+    if (this.#rate !== undefined || this.#options.inflightBytesMax !== undefined) return false;
+    return this.#tap.sendNow(message);
   }
 
   /** `onSettled` is called once, after this call. What cannot go now waits, in order. */
   publish(message: Message, onSettled: (outcome: EgressOutcome) => void): void {
     const isNext = this.#waiting.length === 0;
     if (isNext && this.#mayGo(message)) this.#send(message, onSettled);
-    else this.#waiting.push({ message, onSettled });
+    else {
+      this.#waiting.push({ message, onSettled });
+      this.#waitingBytes += message.payload.length;
+    }
   }
 
   /** To be called every few milliseconds, with a clock that only runs forward. */
   tick(steadyMs: number): void {
     this.#rate?.tick(steadyMs);
+    this.#tap.goOn();
+    this.#lookForStall();
     if (this.#waiting.length > 0) this.#release();
     if (this.#rim.clock() >= this.#renewAtMs) this.renew();
     if (this.#drainSinceMs === undefined) return;
@@ -206,6 +248,7 @@ export class Channel {
 
   /** Delivers what is unsettled within `graceMs`, and disconnects. */
   close(graceMs: number): Promise<void> {
+    if (!this.#hasBegun) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
         this.#finish = () => {};
@@ -222,19 +265,43 @@ export class Channel {
     });
   }
 
-  /** Lets go what may go: while not connected too, because the tap keeps it in order for the next connection. */
+  /** What was on its way when a connection ended goes again at the rate, too: it counts as much as anything else. */
+  #mayResend(message: Message): boolean {
+    if (this.#rate === undefined) return true;
+    if (!this.#rate.isOpen) return false;
+    this.#rate.take(countBytes(this.#version, message));
+    return true;
+  }
+
+  /** Some brokers discard without a word what comes too fast, and MQTT sends again on a new connection only. */
+  #lookForStall(): void {
+    const { ackTimeoutMs } = this.#options;
+    if (ackTimeoutMs === undefined || this.#state !== "connected" || this.#drainSinceMs !== undefined) return;
+    const { waitedMs } = this.#tap;
+    if (waitedMs < ackTimeoutMs) return;
+    this.#events.unacknowledged(waitedMs);
+    // Nothing to wait for: what is not acknowledged by now is not going to be.
+    this.#drainSinceMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /**
+   * Lets go what may go: while not connected too, because the tap keeps it in order for the next connection; but not with
+   * a rate, or all of it would go at once then.
+   */
   #release(): void {
     let released = 0;
     for (const { message, onSettled } of this.#waiting) {
       if (!this.#mayGo(message)) break;
       released++;
+      this.#waitingBytes -= message.payload.length;
       this.#send(message, onSettled);
     }
     if (released > 0) this.#waiting = this.#waiting.slice(released);
   }
 
   #mayGo(message: Message): boolean {
-    if (this.#drainSinceMs !== undefined || this.#rate?.isOpen === false) return false;
+    if (this.#drainSinceMs !== undefined) return false;
+    if (this.#rate !== undefined && (this.#state !== "connected" || !this.#rate.isOpen)) return false;
     const { inflightBytesMax } = this.#options;
     // One that is larger than all that may be under way goes alone.
     return (

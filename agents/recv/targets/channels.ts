@@ -1,8 +1,8 @@
 // The channels of one target, and which of them a message takes. Those of one topic always take the same one, so that
 // they stay in order; a channel that is away holds back its own topics, and in time the others, never reorders them.
-import type { Message } from "../../../shared/message.ts";
 import type { EgressOutcome } from "../../../shared/mqtt/egress-tap.ts";
 import type { Channel } from "./channel.ts";
+import type { Outgoing } from "./outcome.ts";
 import type { TargetState } from "./target.ts";
 
 export type Channels = {
@@ -15,7 +15,9 @@ export type Channels = {
   /** Times that they have connected. */
   readonly connections: number;
   /** By the one that the message has to take; `onSettled` is called once, after this call. */
-  publish(message: Message, onSettled: (outcome: EgressOutcome) => void): void;
+  publish(message: Outgoing, onSettled: (outcome: EgressOutcome) => void): void;
+  /** The same for a message of QoS 0 that may go at once; true: it is forwarded, false: it needs publish(). */
+  sendNow?(message: Outgoing): boolean;
   /** Those that are to be there from the beginning connect. */
   connect(): void;
   /** To be called every few milliseconds, with a clock that only runs forward. */
@@ -32,6 +34,8 @@ export class SharedChannels implements Channels {
   }
 
   get window(): number {
+    // The next message may be for the one that has no room.
+    if (this.all.some(({ isFull }) => isFull)) return 0;
     return this.all.reduce((sum, channel) => sum + channel.window, 0);
   }
 
@@ -49,9 +53,17 @@ export class SharedChannels implements Channels {
     return this.all.reduce((sum, { connections }) => sum + connections, 0);
   }
 
-  publish(message: Message, onSettled: (outcome: EgressOutcome) => void): void {
-    const index = this.all.length === 1 ? 0 : hashTopic(message.topic) % this.all.length;
-    (this.all[index] as Channel).publish(message, onSettled);
+  publish(message: Outgoing, onSettled: (outcome: EgressOutcome) => void): void {
+    this.#choose(message).publish(message, onSettled);
+  }
+
+  sendNow(message: Outgoing): boolean {
+    return this.#choose(message).sendNow(message);
+  }
+
+  #choose(message: Outgoing): Channel {
+    const index = this.all.length === 1 ? 0 : hashTopic(message.lane ?? message.topic) % this.all.length;
+    return this.all[index] as Channel;
   }
 
   connect(): void {

@@ -37,6 +37,8 @@ export type Next = {
   readonly left: number;
 };
 
+const FORWARDED: Fate = { outcome: "forwarded", detail: "" };
+
 /** Settled flights that are cut off the list at once. */
 const SETTLED_MAX = 1024;
 
@@ -47,6 +49,8 @@ export class Lane {
   #cursor: Cursor;
   #flights: Flight[] = [];
   #head = 0;
+  /** Messages beyond one of each flight that the cursor has not passed. */
+  #more = 0;
   #entries: readonly SpoolEntry[] = [];
   #entryAt = 0;
   /** Contents up to here have been handled. */
@@ -89,8 +93,9 @@ export class Lane {
     return this.#indexOf > this.#readId && this.#index > 0 ? this.#indexOf + 1 : this.#readId + 1;
   }
 
+  /** Messages that the cursor has not passed, settled or not; the end of a content counts as one. */
   get inFlight(): number {
-    return this.#flights.length - this.#head;
+    return this.#flights.length - this.#head + this.#more;
   }
 
   /** All of it is settled; never true for the live lane. */
@@ -129,6 +134,12 @@ export class Lane {
     return this.#launch(this.#indexOf, ++this.#index, 1);
   }
 
+  /** Takes so many messages from the one on that peek() showed, which are forwarded already. */
+  passForwarded(messages: number): void {
+    this.#index += messages;
+    this.settle(this.#launch(this.#indexOf, this.#index, messages), FORWARDED);
+  }
+
   /** Passes by what is left of the content that peek() showed: `messages` of them, which became of them `outcome`. */
   pass(messages: number, outcome?: TargetOutcome): void {
     const { id } = this.#entries[this.#entryAt] as SpoolEntry;
@@ -139,9 +150,15 @@ export class Lane {
   settle(flight: Flight, fate?: Fate): void {
     flight.done = true;
     flight.fate = fate;
+    this.#advance();
+  }
+
+  /** The cursor passes what is settled with nothing unsettled before it. */
+  #advance(): void {
     for (let first = this.#flights[this.#head]; first?.done; first = this.#flights[this.#head]) {
       this.#cursor = { id: first.id, index: first.index };
       this.#head++;
+      this.#more -= countMore(first);
       this.#onPassed(first);
     }
     if (this.#head < SETTLED_MAX && this.#head < this.#flights.length) return;
@@ -168,6 +185,7 @@ export class Lane {
     this.#head = 0;
     for (const flight of open) {
       if (flight.id > id) continue;
+      this.#more -= countMore(flight);
       if (flight.done) this.#onPassed(flight);
       else {
         lost += flight.messages;
@@ -175,6 +193,8 @@ export class Lane {
         flight.done = true;
       }
     }
+    // What came after it may have been settled before it was dropped.
+    this.#advance();
     return lost;
   }
 
@@ -198,6 +218,11 @@ export class Lane {
   #launch(id: number, index: number, messages: number): Flight {
     const flight: Flight = { id, index, messages, done: false, fate: undefined, dropped: undefined };
     this.#flights.push(flight);
+    this.#more += countMore(flight);
     return flight;
   }
+}
+
+function countMore({ messages }: Flight): number {
+  return Math.max(0, messages - 1);
 }

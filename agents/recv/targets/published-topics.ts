@@ -4,7 +4,10 @@ import type { TopicTemplate } from "../../../shared/mqtt/topic-pattern.ts";
 import type { TopicRuleSettings } from "./topic-rules.ts";
 
 /** As MQTT topic filters, without repeats; a filter that has a part of a level for "+" ends there with "#". */
-export function findPublishedFilters({ topics, rules, topicPrefix }: TopicRuleSettings): string[] {
+export function findPublishedFilters(
+  { topics, rules, topicPrefix }: TopicRuleSettings,
+  hasMarkLevel = false,
+): string[] {
   const own = rules.some(({ match }) => match.filter === "#") ? [] : topics;
   const filters = [
     ...own,
@@ -12,7 +15,12 @@ export function findPublishedFilters({ topics, rules, topicPrefix }: TopicRuleSe
       .filter(({ action }) => action === "forward")
       .map(({ match, topic }) => (topic === undefined ? match.filter : widen(topic, match.filter))),
   ];
-  return [...new Set(filters.map((filter) => topicPrefix + filter))];
+  const all = filters.map((filter) => topicPrefix + filter);
+  // Of what was compressed or split, the mark is one more level; "#" has it already.
+  const marked = hasMarkLevel
+    ? all.filter((filter) => !/(^|\/)#$/.test(filter)).map((filter) => `${filter}/+`)
+    : [];
+  return [...new Set([...all, ...marked])];
 }
 
 /** "dt/{sensor}/{#}" covers "dt/+/#". */

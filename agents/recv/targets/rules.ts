@@ -12,7 +12,8 @@ export type BrokerLimits = {
   readonly packetBytesMax: number | undefined;
 };
 
-export function judgeMessage(
+/** Where it goes and as what; whether it is too large is asked afterwards. */
+export function routeMessage(
   message: Message,
   ageMs: number,
   rules: TopicRules,
@@ -22,21 +23,24 @@ export function judgeMessage(
   if ("outcome" in route) return route;
   const properties = ageProperties(message.properties, ageMs);
   if (properties === "expired") return { outcome: "lost/expired" };
-  const publish: Message = {
-    ...message,
-    topic: route.topic,
-    qos: Math.min(message.qos, route.qosMax, limits.qosMax) as Qos,
-    retain: message.retain && route.keepsRetain && limits.retainAvailable,
-    properties,
-  };
-  // A broker only says what it takes in MQTT 5.
-  const sizes = limits.packetBytesMax === undefined ? undefined : measurePublish(5, publish);
-  const packetBytes = sizes === undefined ? 0 : countPacketBytes(sizes, publish.qos);
-  if (limits.packetBytesMax !== undefined && packetBytes > limits.packetBytesMax) {
-    const detail = `${packetBytes} bytes, and the broker takes ${limits.packetBytesMax}`;
-    return { outcome: "lost/oversize", detail };
-  }
+  const qos = Math.min(message.qos, route.qosMax, limits.qosMax) as Qos;
+  const retain = message.retain && route.keepsRetain && limits.retainAvailable;
+  const isSame =
+    route.topic === message.topic &&
+    qos === message.qos &&
+    retain === message.retain &&
+    properties === message.properties;
+  const publish = isSame ? message : { ...message, topic: route.topic, qos, retain, properties };
   return { publish };
+}
+
+/** What of the size the broker has announced, which it does in MQTT 5 only. */
+export function judgeSize(message: Message, { packetBytesMax }: BrokerLimits): Judgement {
+  if (packetBytesMax === undefined) return { publish: message };
+  const sizes = measurePublish(5, message);
+  const packetBytes = sizes === undefined ? 0 : countPacketBytes(sizes, message.qos);
+  if (packetBytes <= packetBytesMax) return { publish: message };
+  return { outcome: "lost/oversize", detail: `${packetBytes} bytes, and the broker takes ${packetBytesMax}` };
 }
 
 /** The message expiry interval less the time that has passed [MQTT-3.3.2-6]. */

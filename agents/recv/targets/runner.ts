@@ -3,9 +3,9 @@
 import type { Counters } from "../../../shared/counters.ts";
 import type { Message } from "../../../shared/message.ts";
 import type { Spool, SpoolEntry } from "../spool.ts";
-import type { Flight, Lane } from "./lane.ts";
+import type { Flight, Lane, Next } from "./lane.ts";
 import { Lanes } from "./lanes.ts";
-import type { Held, Judgement, TargetOutcome } from "./outcome.ts";
+import type { Held, Judgement, Origin, Outgoing, TargetOutcome } from "./outcome.ts";
 import { Pace } from "./pace.ts";
 import { PLAIN_PLAN, type TargetPlan } from "./plan.ts";
 
@@ -23,8 +23,17 @@ export type TargetLink = {
   readonly plan?: TargetPlan;
   /** Applies the target's rules. `ageMs` is the time since the message was accepted in the plant. */
   judge(message: Message, ageMs: number): Judgement;
-  /** Publishes; `onSettled` is called once, with what became of it, and with words for people when it was refused. */
-  publish(message: Message, onSettled: (outcome: TargetOutcome, detail?: string) => void): void;
+  /** Publishes a message that needs nobody's answer, if that can be at once; true: it is forwarded. */
+  sendNow?(message: Outgoing): boolean;
+  /**
+   * Publishes; `onSettled` is called once, with what became of it, and with words for people when it was refused.
+   * `origin` is undefined for a letter that is sent again.
+   */
+  publish(
+    message: Outgoing,
+    onSettled: (outcome: TargetOutcome, detail?: string) => void,
+    origin?: Origin,
+  ): void;
 };
 
 export type RunnerRim = {
@@ -59,6 +68,8 @@ export class TargetRunner {
   readonly #retentionMs: number;
   #connections: number;
   #lettersInFlight = 0;
+  /** A message that was judged before its turn. */
+  #ahead: { readonly message: Message; readonly judgement: Judgement } | undefined;
   #scheduled = false;
 
   /** `cursors` is what `cursors` of an earlier run was; undefined for a target that is new. */
@@ -144,28 +155,39 @@ export class TargetRunner {
       if (this.#plan.backlog === "newest-first" || this.#plan.drainPerSecond > 0) this.#lanes.setAside();
     }
     let left = SLICE_MESSAGES;
-    while (left > 0 && this.#step()) left--;
+    for (let handled = 1; left > 0 && handled > 0; left -= handled) handled = this.#step(left);
+    // Its limits and its age may be others next time; but what is lost has been told.
+    if (this.#ahead !== undefined && "publish" in this.#ahead.judgement) this.#ahead = undefined;
     this.#lanes.tidy();
-    if (left === 0) this.wake();
+    if (left <= 0) this.wake();
   }
 
-  /** Handles the next message; false when there is none, or none that may go. */
-  #step(): boolean {
-    if (this.#retentionMs !== Number.POSITIVE_INFINITY && this.#dropAged()) return true;
-    if (this.inFlight >= this.#link.window) return false;
+  /** Handles what is next, about `most` messages at most; how many, 0 when there is none, or none that may go. */
+  #step(most: number): number {
+    if (this.#retentionMs !== Number.POSITIVE_INFINITY && this.#dropAged()) return 1;
+    const room = this.#link.window - this.inFlight;
+    if (room <= 0) return 0;
     if (this.#letters?.hasNext) return this.#sendLetter(this.#letters);
     const lane = this.#choose();
     const next = lane?.peek();
-    if (lane === undefined || next === undefined) return false;
+    if (lane === undefined || next === undefined) return 0;
     const { entry, message } = next;
     if (message === undefined) {
       // The content's end, or all of one that the disk has altered.
       lane.pass(next.left, next.left > 0 ? "lost/corrupt" : undefined);
-      return true;
+      return 1;
+    }
+    const isBacklog = lane !== this.#lanes.live;
+    const gone = this.#sendRun(next, isBacklog ? 1 : Math.min(most, room));
+    if (gone > 0) {
+      if (isBacklog) this.#pace.take();
+      lane.passForwarded(gone);
+      return gone;
     }
     const flight = lane.take();
     const held = { message, clockDifferenceMs: entry.clockDifferenceMs };
-    this.#dispatch(held, lane !== this.#lanes.live, (outcome, detail) => {
+    const origin = { id: entry.id, index: next.index, isLate: entry.isLate };
+    const settle = (outcome: TargetOutcome, detail: string) => {
       const fate = outcome.startsWith("lost/") ? { outcome, detail, held } : { outcome, detail };
       if (!flight.done) lane.settle(flight, fate);
       else if (flight.dropped !== undefined) {
@@ -175,8 +197,35 @@ export class TargetRunner {
         flight.fate = fate;
         this.#book(flight);
       }
-    });
-    return true;
+    };
+    this.#dispatch(this.#judge(message, entry.clockDifferenceMs), isBacklog, settle, origin);
+    return 1;
+  }
+
+  /** Sends messages of one content at once, as long as they need no more than that; how many. */
+  #sendRun({ entry, index }: Next, most: number): number {
+    if (this.#link.sendNow === undefined) return 0;
+    const { messages, clockDifferenceMs } = entry;
+    const end = Math.min(messages.length, index + most);
+    for (let at = index; at < end; at++) {
+      const message = messages[at] as Message;
+      if (message.qos !== 0) return at - index;
+      const judgement = this.#judge(message, clockDifferenceMs);
+      if ("outcome" in judgement || !this.#link.sendNow(judgement.publish)) {
+        // Its turn comes, and it is not to be judged twice: what is lost is told.
+        this.#ahead = { message, judgement };
+        return at - index;
+      }
+    }
+    return end - index;
+  }
+
+  #judge(message: Message, clockDifferenceMs: number): Judgement {
+    if (this.#ahead?.message === message) return this.#ahead.judgement;
+    return this.#link.judge(
+      message,
+      Math.max(0, this.#rim.clock() - (message.acceptedMs + clockDifferenceMs)),
+    );
   }
 
   /** The lane whose turn it is, with something to read. */
@@ -187,21 +236,21 @@ export class TargetRunner {
   }
 
   #dispatch(
-    { message, clockDifferenceMs }: Held,
+    judgement: Judgement,
     isBacklog: boolean,
     onOutcome: (outcome: TargetOutcome, detail: string) => void,
+    origin?: Origin,
   ): void {
-    const ageMs = Math.max(0, this.#rim.clock() - (message.acceptedMs + clockDifferenceMs));
-    const judgement = this.#link.judge(message, ageMs);
     if ("outcome" in judgement) {
       onOutcome(judgement.outcome, judgement.detail ?? "");
       return;
     }
     if (isBacklog) this.#pace.take();
-    this.#link.publish(judgement.publish, (outcome, detail) => {
+    const onSettled = (outcome: TargetOutcome, detail?: string) => {
       onOutcome(outcome, detail ?? "");
       this.wake();
-    });
+    };
+    this.#link.publish(judgement.publish, onSettled, origin);
   }
 
   /** The cursor has passed it. */
@@ -212,18 +261,18 @@ export class TargetRunner {
     if (held !== undefined) this.#letters?.bury(outcome.slice(5), detail, held);
   }
 
-  #sendLetter(letters: Letters): boolean {
+  #sendLetter(letters: Letters): number {
     const letter = letters.next();
-    if (letter === undefined) return true;
+    if (letter === undefined) return 1;
     this.#lettersInFlight++;
     let done = false;
-    this.#dispatch(letter, false, (outcome, detail) => {
+    this.#dispatch(this.#judge(letter.message, letter.clockDifferenceMs), false, (outcome, detail) => {
       if (done) return;
       done = true;
       this.#lettersInFlight--;
       letter.settle(outcome, detail);
     });
-    return true;
+    return 1;
   }
 
   /** Contents keep their age from their arrival here, all messages of one the same. */

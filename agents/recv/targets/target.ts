@@ -1,5 +1,6 @@
 // What every type of target gives the agent beyond publishing. One file per `type` implements it.
 import type { TargetLink } from "./runner.ts";
+import type { SparkplugFigures } from "./sparkplug/figures.ts";
 
 export type TargetState = TargetLink["state"];
 
@@ -14,6 +15,10 @@ export type Target = TargetLink & {
   readonly certificateEndMs?: number | undefined;
   /** What it has told its broker of the link; undefined when the profile wants no status. */
   readonly status?: { readonly published: number; readonly lost: number } | undefined;
+  /** Messages delivered since the start of the agent that were too large as they were, by what was done to them. */
+  readonly reduced?: { readonly compressed: number; readonly split: number } | undefined;
+  /** How edge nodes are doing there; undefined of other types. */
+  readonly sparkplug?: SparkplugFigures | undefined;
   /** Called when it may take messages again: connected, or room in its window. */
   onReady: () => void;
   /** To be called every few milliseconds, with a clock that only runs forward. */

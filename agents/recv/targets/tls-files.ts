@@ -2,7 +2,12 @@
 // restart, and watched for their end. A change that is not usable (half written, a key of another pair) leaves what was
 // there in force and says so; it is tried again when the files change further.
 import { statSync } from "node:fs";
-import { checkExpiry, checkPrivateKey, readCertificates } from "../../../shared/config/certificate-file.ts";
+import {
+  checkAuthority,
+  checkExpiry,
+  checkPrivateKey,
+  readCertificates,
+} from "../../../shared/config/certificate-file.ts";
 import { readSecretFile } from "../../../shared/config/secret-file.ts";
 import type { TlsConfig } from "../../../shared/config/tls.ts";
 
@@ -87,7 +92,8 @@ function readAgain(config: TlsConfig, nowMs: number): TlsConfig | string {
   const key = keyFile === undefined ? undefined : readSecretFile(keyFile);
   if (key?.ok === false) return `${key.problem}; ${key.allowed}`;
   const problem =
-    (own && certFile && checkExpiry(certFile, own.first, nowMs)) ??
+    (ca && caFile && checkAuthority(caFile, ca)) ||
+    (own && certFile && checkExpiry(certFile, own.first, nowMs)) ||
     (key && keyFile && checkPrivateKey(keyFile, key.secret, own?.first));
   if (problem) return `${problem.problem}; ${problem.allowed}`;
   return {

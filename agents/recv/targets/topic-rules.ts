@@ -3,6 +3,7 @@
 import type { Qos } from "../../../shared/message.ts";
 import { checkTopicName, matchTopic } from "../../../shared/mqtt/topic.ts";
 import { fillTopic, type TopicPattern, type TopicTemplate } from "../../../shared/mqtt/topic-pattern.ts";
+import { OWN_TOPICS } from "../../../shared/sparkplug/snapshot.ts";
 
 export type TopicRule = {
   readonly match: TopicPattern;
@@ -31,17 +32,27 @@ export type Route =
   | { readonly outcome: `filtered/${string}` | "lost/invalid-topic"; readonly detail?: string };
 
 /** Topics whose route is remembered. */
-const ROUTES_MAX = 50_000;
+const ROUTES_MAX = 131_072;
+const DOLLAR = 0x24;
 
 export class TopicRules {
   readonly #settings: TopicRuleSettings;
+  /** All topics go on under their own names. */
+  readonly #isPlain: boolean;
   readonly #routes = new Map<string, Route>();
 
   constructor(settings: TopicRuleSettings) {
     this.#settings = settings;
+    const { topics, rules, topicPrefix } = settings;
+    this.#isPlain = topics.includes("#") && rules.length === 0 && topicPrefix === "";
   }
 
   route(topic: string): Route {
+    // "#" does not match those that begin with "$" [MQTT-4.7.2-1].
+    if (this.#isPlain && topic.charCodeAt(0) !== DOLLAR) {
+      const { qosMax, retain } = this.#settings;
+      return { topic, qosMax, keepsRetain: retain === "forward" };
+    }
     const known = this.#routes.get(topic);
     if (known !== undefined) return known;
     const route = this.#find(topic);
@@ -51,6 +62,8 @@ export class TopicRules {
   }
 
   #find(topic: string): Route {
+    // Between the two agents: no broker is to see them, whatever the rules say.
+    if (topic.startsWith(OWN_TOPICS)) return { outcome: "filtered/tidegate-internal" };
     const { topics, rules, topicPrefix, qosMax, retain } = this.#settings;
     if (!topics.some((filter) => matchTopic(filter, topic))) return { outcome: "filtered/topics" };
     const rule = rules.find(({ match }) => matchTopic(match.filter, topic));

@@ -36,6 +36,7 @@ import {
   toAwsAuth,
 } from "./aws-login.ts";
 import { baseShape, connectionsShape, PLAIN_BASE, reviewBase, toBase } from "./base.ts";
+import { reviewTopicBounds } from "./topic-bounds.ts";
 
 export type AwsIotTarget = BrokerTarget & {
   readonly type: "aws-iot";
@@ -120,6 +121,14 @@ export function awsUrl({ endpoint, auth }: Partially<AwsIotTable>): string | und
 /** Checks the keys against each other and reads the files. */
 export function loadAwsIot(review: Review, profile: Partially<AwsIotTable>): AwsIotMaterial {
   reviewBase(review, profile);
+  const { topic_bytes_max: bytesMax, topic_slashes_max: slashesMax } = profile.limits ?? {};
+  reviewTopicBounds(review, profile, {
+    service: "AWS IoT",
+    bytesMax: bytesMax ?? AWS_LIMITS.topicBytesMax,
+    levelsMax: (slashesMax ?? AWS_LIMITS.topicSlashesMax) + 1,
+    // Behind the prefix of Basic Ingest it is a character like any other.
+    reservesDollar: profile.basic_ingest_rule === undefined,
+  });
   reviewEndpoint(review, profile);
   reviewClientIds(review, profile);
   const has = (...at: string[]) => readValue(review.document, at) !== undefined;

@@ -26,6 +26,7 @@ import { readJwt } from "../targets/azure/jwt-file.ts";
 import type { BrokerTarget } from "../targets/broker-target.ts";
 import { AZURE_ROOTS, readRoots } from "../targets/roots.ts";
 import { baseShape, connectionsShape, PLAIN_BASE, reviewBase, toBase } from "./base.ts";
+import { reviewTopicBounds } from "./topic-bounds.ts";
 
 export type EventGridAuth =
   | { readonly kind: "x509" }
@@ -119,6 +120,13 @@ export function eventGridUrl({ endpoint, websocket }: Partially<AzureEventGridTa
 /** Checks the keys against each other and reads the files. */
 export function loadAzureEventGrid(review: Review, profile: Partially<AzureEventGridTable>): SessionMaterial {
   reviewBase(review, profile);
+  const { topic_bytes_max: bytesMax, topic_segments_max: levelsMax } = profile.limits ?? {};
+  reviewTopicBounds(review, profile, {
+    service: "Event Grid",
+    bytesMax: bytesMax ?? EVENT_GRID_LIMITS.topicBytesMax,
+    levelsMax: levelsMax ?? EVENT_GRID_LIMITS.topicSegmentsMax,
+    reservesDollar: true,
+  });
   const has = (...at: string[]) => readValue(review.document, at) !== undefined;
   const { auth, endpoint } = profile;
   if (

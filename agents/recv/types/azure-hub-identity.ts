@@ -16,6 +16,7 @@ import {
   type TopicPattern,
   type TopicTemplate,
 } from "../../../shared/mqtt/topic-pattern.ts";
+import { isHubId } from "../targets/azure/hub-limits.ts";
 
 const MQTTS_PORT = 8883;
 const HTTPS_PORT = 443;
@@ -161,6 +162,8 @@ function reviewDevices(review: Review, { identity, auth }: Partially<IdentityTab
   const allowed = "must be a device id made of text and the {names} of its match";
   if (typeof template === "string")
     review.add(["identity", "device_id"], `${quoteText(identity.device_id)} ${template}`, allowed);
+  else if (template.some((piece) => typeof piece === "string" && !isHubId(piece)))
+    review.add(["identity", "device_id"], `${quoteText(identity.device_id)} makes no device id`, HUB_ID);
 }
 
 export function toProvisioning(review: Review, value: IdentityTable): HubProvisioning | undefined {

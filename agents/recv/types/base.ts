@@ -1,6 +1,6 @@
 // The keys that profiles of every type have, and what the agent makes of them.
 import * as z from "zod";
-import { checked, name, text, wholeNumber } from "../../../shared/config/leaf.ts";
+import { checked, choice, name, text, wholeNumber } from "../../../shared/config/leaf.ts";
 import type { MqttSession } from "../../../shared/config/mqtt-session.ts";
 import type { Review } from "../../../shared/config/review.ts";
 import { quoteText } from "../../../shared/config/show-value.ts";
@@ -10,6 +10,7 @@ import { checkTopicName } from "../../../shared/mqtt/topic.ts";
 import { planShape, reviewPlan, toPlan, toStatus } from "../profile-plan.ts";
 import { reviewTopics, type TopicDefaults, topicsShape, toTopicRules } from "../profile-topics.ts";
 import type { BrokerTarget } from "../targets/broker-target.ts";
+import { OVERSIZE_POLICIES } from "../targets/oversize.ts";
 
 const PROBE = 'must be a topic without wildcards, such as "tidegate/probe"';
 
@@ -45,6 +46,11 @@ export function baseShape(defaults: BaseDefaults) {
     inflight_max: wholeNumber(1, defaults.inflightCap)
       .default(defaults.inflightMax)
       .describe("Messages of a connection that may be published before the first is acknowledged."),
+    ack_timeout_seconds: wholeNumber(0, 86_400)
+      .default(120)
+      .describe(
+        "A message that the broker has not acknowledged for so long is sent again on a new connection, marked as a duplicate; 0 waits for ever.",
+      ),
     messages_per_second: wholeNumber(0, 1_000_000)
       .default(defaults.messagesPerSecond)
       .describe("Messages a second that a connection publishes at most; 0 is no limit."),
@@ -52,6 +58,11 @@ export function baseShape(defaults: BaseDefaults) {
       .default(defaults.bytesPerSecond)
       .describe("Bytes of topics and payloads a second that a connection publishes at most; 0 is no limit."),
     ...planShape(defaults.will),
+    oversize: choice(OVERSIZE_POLICIES)
+      .default("dead-letter")
+      .describe(
+        'A message that is too large for the target: "dead-letter" keeps it here; "compress" sends it gzipped, if that is enough; "split" sends it in numbered parts. How the other side undoes it: docs/targets.md.',
+      ),
     probe: table({
       topic: checked(text(1024), PROBE, (topic) => {
         const problem = checkTopicName(topic);
@@ -100,9 +111,11 @@ export function toBase(
     topics: toTopicRules(value),
     inflightMax: value.inflight_max,
     inflightBytesMax: undefined,
+    ackTimeoutSeconds: value.ack_timeout_seconds,
     rate: rate.messagesPerSecond + rate.bytesPerSecond === 0 ? undefined : rate,
     connectionsMax: value.connections ?? 1,
     plan: toPlan(value),
+    oversize: value.oversize,
     status: toStatus(value),
     probe: value.probe,
   };

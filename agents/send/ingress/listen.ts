@@ -1,7 +1,8 @@
 // The source of type "listen": is itself the broker that plant clients and bridges publish to. It answers as a full MQTT
-// server, takes in what they publish, and never delivers anything. The parts are in listen/; here they are put together.
+// server, takes in what they publish, and never delivers any of it. The parts are in listen/; here they are put together.
 import { readFileSync } from "node:fs";
 import type { ListenSource } from "../listen-config.ts";
+import type { Audience } from "./listen/announcer.ts";
 import { Client } from "./listen/client.ts";
 import { Door } from "./listen/door.ts";
 import { Hub, type ListenRim } from "./listen/hub.ts";
@@ -28,7 +29,7 @@ export function startListen(
   keeper: Keeper,
   trust: ListenTrust,
   rim: ListenRim,
-): Source {
+): Source & { readonly audience: Audience } {
   const hub = new Hub(config, messageBytesMax, keeper, rim);
   const boot = readBootId();
   const lastBoot = keeper.readNotes("").get(`${BOOT_NOTE}/${config.name}`);
@@ -48,6 +49,7 @@ export function startListen(
   const clients = () => [...hub.clients].filter((client) => client instanceof Client);
   return {
     name: config.name,
+    audience: hub,
     get state() {
       return problems().length > 0 ? "down" : "connected";
     },
@@ -66,6 +68,7 @@ export function startListen(
         clientList: cards.slice(0, CARDS_MAX),
       };
     },
+    setAccess: (rules) => hub.setAccess(rules),
     pause: () => {
       hub.isPaused = true;
       for (const door of doors) door.close();

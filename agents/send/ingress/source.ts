@@ -1,5 +1,8 @@
 // What every kind of source gives the agent. One file per `type` implements it.
 
+import type { SparkplugFigures } from "../sparkplug/figures.ts";
+import type { AccessRule } from "./listen/access.ts";
+
 /** `connecting` until it has subscribed for the first time; `down` when it had to give up a connection. */
 export type SourceState = "connecting" | "connected" | "down";
 
@@ -33,8 +36,16 @@ export type Source = {
   readonly state: SourceState;
   /** What is wrong, in a sentence, while it is not connected. */
   readonly problem: string | undefined;
+  /** How often it has subscribed: between two times messages may have been missed. */
+  readonly sessions?: number;
   /** Of a source that clients connect to. */
   readonly listen?: ListenFigures;
+  /** Takes other access rules without a restart. */
+  setAccess?(rules: readonly AccessRule[]): void;
+  /** Of a source with Sparkplug. */
+  readonly sparkplug?: SparkplugFigures;
+  /** Tells clients that wait for us that we go, while they can still hear it. */
+  sayGoodbye?(): Promise<void>;
   /** Takes no more messages; what was taken may still be acknowledged. */
   pause(): void;
   /** Disconnects, acknowledgements first. */

@@ -36,6 +36,7 @@ export function startSubscribe(
   const names = { source: config.name };
   const version = config.mqttVersion === "5" ? 5 : 4;
   let state: SourceState = "connecting";
+  let sessions = 0;
   let problem: string | undefined;
   let loggedMs = Number.NEGATIVE_INFINITY;
   let settled: (InboundPublish | InboundRefusal)[] = [];
@@ -58,7 +59,7 @@ export function startSubscribe(
     onPublish: (publish) => {
       const { topic, payload, qos, retain, properties } = publish;
       const message = { topic, payload, qos, retain, properties, acceptedMs: rim.clock() };
-      intake.accept(config.name, message, () => settle(publish));
+      intake.accept(config.name, message, qos === 0 ? undefined : () => settle(publish));
     },
     onRefusal: (refusal) => {
       const { reason, topic, qos, packetBytes } = refusal;
@@ -94,6 +95,7 @@ export function startSubscribe(
         return;
       }
       state = "connected";
+      sessions++;
       problem = undefined;
       loggedMs = Number.NEGATIVE_INFINITY;
       rim.log.info(
@@ -137,6 +139,9 @@ export function startSubscribe(
     },
     get problem() {
       return problem;
+    },
+    get sessions() {
+      return sessions;
     },
     pause: () => tap.pause(),
     close: () =>

@@ -34,10 +34,11 @@ export class Lane {
     this.#given = this.#taken;
   }
 
-  /** A row that was just written. */
-  add(row: JournalRow): void {
-    // Anything else will be read back from the journal in its turn.
-    if (row.first === this.#taken && this.#readyBytes < READY_BYTES_MAX) this.#take(row);
+  /** A row that was just written. False when it will be read back from the journal in its turn. */
+  add(row: JournalRow): boolean {
+    if (row.first !== this.#taken || this.#readyBytes >= READY_BYTES_MAX) return false;
+    this.#take(row);
+    return true;
   }
 
   get hasRows(): boolean {
@@ -57,7 +58,9 @@ export class Lane {
     }
     this.#readyBytes -= row.content.length;
     this.#given = row.first + row.count;
-    if (row.skip > 0) return { row, content: row.content, losses: row.losses };
+    // What carries no message, and is not what the disk made of one, was set aside after a power cut.
+    if (row.skip > 0)
+      return { row, content: row.content, losses: row.losses ?? new Map([["void", row.skip]]) };
     if (this.#journal.isTooOld(row, nowMs)) return this.#giveUp(row);
     const waits = this.hasRows && this.#latest.size > 0;
     if (!waits && Math.abs(nowMs - row.timeMs) < FRESH_MS)

@@ -27,8 +27,11 @@ const BURST_DATAGRAMS = 64;
 const RETRY_MS = 50;
 /** First pause when there was no room for all of it; each further one is twice as long, up to RETRY_MS. */
 const FULL_MS = 1;
-/** Heartbeats may take one part in so many of what a path carries: on a slow one they come less often. */
-const HEARTBEAT_SHARE = 4;
+/** Whole heartbeats may take one part in so many of what a path carries: on a slow one brief ones come between them. */
+const HEARTBEAT_SHARE = 8;
+/** Brief ones may take as much as it needs to have one about every second. */
+const BRIEF_SHARE = 4;
+const BRIEF_MS_MAX = 900;
 /** A path that has not moved for this long holds nobody up any more. */
 const STALL_MS = 1000;
 
@@ -42,6 +45,9 @@ export class PathQueue {
   #movedMs = 0;
   #fullMs = FULL_MS;
   #nextHeartbeatMs = Number.NEGATIVE_INFINITY;
+  /** A heartbeat that passes one which takes long. */
+  #brief: Batch | undefined;
+  #nextBriefMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: PathQueueOptions) {
     this.#options = options;
@@ -58,7 +64,7 @@ export class PathQueue {
   }
 
   get empty(): boolean {
-    return this.#heartbeat === undefined && this.#blocks.length === 0;
+    return this.#heartbeat === undefined && this.#brief === undefined && this.#blocks.length === 0;
   }
 
   get hasRoom(): boolean {
@@ -78,15 +84,31 @@ export class PathQueue {
     this.#blocks.push({ datagrams, at: 0, sent: 0, onSent });
   }
 
-  /** Puts a heartbeat in front of the blocks. An older one that still waits is out of date and is dropped. */
-  addHeartbeat(datagrams: readonly Buffer[], nowMs: number): void {
+  /**
+   * Puts a heartbeat in front of the blocks. An older one that still waits is out of date and is dropped. Where the path
+   * is too slow for it, the one that `makeBrief` makes takes its place.
+   */
+  addHeartbeat(datagrams: readonly Buffer[], nowMs: number, makeBrief?: () => readonly Buffer[]): void {
+    if (nowMs >= this.#nextHeartbeatMs) {
+      this.#nextHeartbeatMs = nowMs + HEARTBEAT_SHARE * this.#timeMs(datagrams);
+      if (this.empty) this.#movedMs = nowMs;
+      this.#heartbeat = { datagrams, at: 0, sent: 0, onSent: () => {} };
+      return;
+    }
+    // One that has not begun leaves next: then there is nothing to add, and what it says of this path stays true.
+    if (makeBrief === undefined || nowMs < this.#nextBriefMs || this.#heartbeat?.at === 0) return;
+    const brief = makeBrief();
+    this.#nextBriefMs = nowMs + Math.min(BRIEF_MS_MAX, BRIEF_SHARE * this.#timeMs(brief));
+    if (this.empty) this.#movedMs = nowMs;
+    this.#brief = { datagrams: brief, at: 0, sent: 0, onSent: () => {} };
+  }
+
+  /** The time that datagrams take on the wire. */
+  #timeMs(datagrams: readonly Buffer[]): number {
     const { pacer, overheadBytes } = this.#options;
-    if (nowMs < this.#nextHeartbeatMs) return;
     let wireBytes = 0;
     for (const datagram of datagrams) wireBytes += datagram.length + overheadBytes;
-    this.#nextHeartbeatMs = nowMs + HEARTBEAT_SHARE * pacer.timeMs(wireBytes);
-    if (this.empty) this.#movedMs = nowMs;
-    this.#heartbeat = { datagrams, at: 0, sent: 0, onSent: () => {} };
+    return pacer.timeMs(wireBytes);
   }
 
   /** Writes what may leave now; milliseconds until it should be called again, undefined when nothing waits. */
@@ -123,8 +145,8 @@ export class PathQueue {
 
   /** The batch whose datagram is next. */
   #next(): Batch | undefined {
-    if (this.#heartbeat !== undefined && this.#heartbeat.at < this.#heartbeat.datagrams.length)
-      return this.#heartbeat;
+    for (const heartbeat of [this.#brief, this.#heartbeat])
+      if (heartbeat !== undefined && heartbeat.at < heartbeat.datagrams.length) return heartbeat;
     const { interleaveBlocks } = this.#options;
     if (interleaveBlocks === 1) {
       for (const batch of this.#blocks) if (batch.at < batch.datagrams.length) return batch;
@@ -151,7 +173,7 @@ export class PathQueue {
       const size = ready[i]?.length ?? 0;
       this.counters.datagrams++;
       this.counters.bytes += size + overheadBytes;
-      if (batch !== this.#heartbeat) this.#bytes -= size;
+      if (batch !== this.#heartbeat && batch !== this.#brief) this.#bytes -= size;
       if (++batch.sent === batch.datagrams.length) done.push(batch);
     }
     if (written > 0) this.#movedMs = nowMs;
@@ -168,6 +190,7 @@ export class PathQueue {
 
   #finish(batch: Batch): void {
     if (batch === this.#heartbeat) this.#heartbeat = undefined;
+    else if (batch === this.#brief) this.#brief = undefined;
     else this.#blocks.splice(this.#blocks.indexOf(batch), 1);
     batch.onSent();
   }

@@ -22,8 +22,10 @@ export type LinkSenderOptions = {
   readonly compress: boolean;
   /** A content up to this size is one block; a larger one is cut, so that what is urgent can pass between its parts. */
   readonly blockBytes: number;
+  /** A row's content is not needed any more: what is sent of it was copied. */
+  readonly giveBack: (content: Uint8Array) => void;
   /** Messages that a sent row did not carry after all. */
-  readonly onLost: (losses: RowLosses) => void;
+  readonly onLost: (losses: RowLosses, row: JournalRow) => void;
 };
 
 type Flight = { readonly row: JournalRow; readonly losses: RowLosses | undefined; left: number };
@@ -33,7 +35,12 @@ type Sending = {
   readonly queues: Set<PathQueue>;
   readonly onSent: (queue: PathQueue) => void;
 };
-type Piece = { readonly encode: () => Buffer[]; readonly flight: Flight | undefined };
+/** `content` is given back with the last piece of it. */
+type Piece = {
+  readonly encode: () => Buffer[];
+  readonly flight: Flight | undefined;
+  readonly content: Uint8Array | undefined;
+};
 
 export class LinkSender {
   readonly #journal: Journal;
@@ -61,7 +68,7 @@ export class LinkSender {
 
   /** New rows, already kept in the journal. */
   add(rows: readonly JournalRow[]): void {
-    for (const row of rows) this.#lane(row.stream).add(row);
+    for (const row of rows) if (!this.#lane(row.stream).add(row)) this.#options.giveBack(row.content);
   }
 
   /** True when everything in the journal has left. */
@@ -87,8 +94,9 @@ export class LinkSender {
     return queues.some(({ queue }) => queue.hasRoom);
   }
 
-  #enqueue({ encode, flight }: Piece, nowMs: number): void {
+  #enqueue({ encode, flight, content }: Piece, nowMs: number): void {
     const datagrams = encode();
+    if (content !== undefined) this.#options.giveBack(content);
     const waitsOn = new Set<PathQueue>();
     let keeps = false;
     const onSent = (queue: PathQueue) => {
@@ -131,7 +139,7 @@ export class LinkSender {
       const { row, losses } = flights.shift() as Flight;
       this.#inFlight--;
       this.#journal.markSent(row);
-      if (losses !== undefined) this.#options.onLost(losses);
+      if (losses !== undefined) this.#options.onLost(losses, row);
     }
   }
 
@@ -179,9 +187,11 @@ export class LinkSender {
       pieceBytes,
       compressed !== undefined,
     );
-    return blocks.map((block) => ({
+    const isLast = (index: number) => index === blocks.length - 1;
+    return blocks.map((block, index) => ({
       encode: () => encoder.encode(KIND_MESSAGES, row.stream, block),
       flight,
+      content: isLast(index) ? row.content : undefined,
     }));
   }
 

@@ -5,7 +5,13 @@ import { lookup } from "node:dns/promises";
 import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { formatEndpoint } from "../../../shared/config/endpoint.ts";
-import { bindToInterface, dropAllInput, setSegmentBytes } from "../../../shared/native/socket-options.ts";
+import {
+  bindToInterface,
+  dropAllInput,
+  readSendBufferBytes,
+  setSegmentBytes,
+  setSendBufferBytes,
+} from "../../../shared/native/socket-options.ts";
 import type { UdpSendPath } from "../path-config.ts";
 import { isBroadcast, isMulticast } from "./address-kind.ts";
 import { DatagramBursts } from "./datagram-bursts.ts";
@@ -25,7 +31,20 @@ export type UdpSender = PathWriter & {
   readonly overheadBytes: number;
   /** False when the kernel filter could not be set: the agent still never looks at what arrives. */
   readonly deaf: boolean;
+  /** What the kernel holds until the network card takes it, and what the rate asks for. */
+  readonly sendBufferBytes: number | undefined;
+  readonly sendBufferBytesWanted: number;
 };
+
+/** The kernel should hold the longest burst of the pacer, see docs/speeds.md. */
+const BUFFER_MS = 4;
+const BUFFER_BYTES_MIN = 65_536;
+const BUFFER_BYTES_MAX = 4_194_304;
+
+function wantedBuffer(mbitPerSecond: number): number {
+  const bytes = Math.ceil(((mbitPerSecond * 1_000_000) / 8 / 1000) * BUFFER_MS);
+  return Math.min(BUFFER_BYTES_MAX, Math.max(BUFFER_BYTES_MIN, bytes));
+}
 
 /** A socket whose interface is gone refuses everything from then on: it is made anew at most this often. */
 const REOPEN_MS = 1000;
@@ -58,6 +77,8 @@ export async function openUdpSender(path: UdpTarget, onDrain: () => void): Promi
   return {
     overheadBytes: wireOverheadBytes(family === 6 ? 6 : 4),
     deaf: socket.deaf,
+    sendBufferBytes: socket.sendBufferBytes,
+    sendBufferBytesWanted: wantedBuffer(path.rateMbitPerSecond),
     write: (datagrams) => {
       try {
         return { written: socket.send(datagrams, path.endpoint.port, address) };
@@ -85,15 +106,21 @@ function cutter(fd: number, path: UdpTarget): ((bytes: number) => boolean) | und
     : (bytes) => setSegmentBytes(fd, bytes);
 }
 
+// The runtime throws at once for an address that this host does not have.
+async function bind(path: UdpTarget, address: string, onDrain: () => void) {
+  try {
+    return await Bun.udpSocket({
+      hostname: path.localAddress ?? (isIPv4(address) ? "0.0.0.0" : "::"),
+      socket: { drain: onDrain, error: () => {} },
+    });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`cannot use the local address ${path.localAddress} of path ${path.name}: ${why}`);
+  }
+}
+
 async function openSocket(path: UdpTarget, address: string, onDrain: () => void) {
-  const socket = await Bun.udpSocket({
-    hostname: path.localAddress ?? (isIPv4(address) ? "0.0.0.0" : "::"),
-    socket: { drain: onDrain, error: () => {} },
-  }).catch((error: Error) => {
-    throw new Error(
-      `cannot use the local address ${path.localAddress} of path ${path.name}: ${error.message}`,
-    );
-  });
+  const socket = await bind(path, address, onDrain);
   const { fd } = socket as unknown as { readonly fd: number };
   const deaf = dropAllInput(fd) === undefined;
   const unbound = path.interface === undefined ? undefined : bindToInterface(fd, path.interface);
@@ -106,9 +133,14 @@ async function openSocket(path: UdpTarget, address: string, onDrain: () => void)
     socket.setMulticastTTL(path.multicastTtl);
     socket.setMulticastLoopback(path.multicastLoop);
   }
+  // The kernel counts what it keeps beside the payload, too, and so shows and needs twice as much.
+  const wanted = wantedBuffer(path.rateMbitPerSecond);
+  if ((readSendBufferBytes(fd) ?? 0) < 2 * wanted) setSendBufferBytes(fd, wanted);
+  const shown = readSendBufferBytes(fd);
   const bursts = new DatagramBursts((packets) => socket.sendMany(packets as never), cutter(fd, path));
   return {
     deaf,
+    sendBufferBytes: shown === undefined ? undefined : Math.floor(shown / 2),
     send: (datagrams: readonly Buffer[], port: number, host: string) => bursts.send(datagrams, port, host),
     close: () => socket.close(),
   };

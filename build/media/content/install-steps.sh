@@ -13,9 +13,12 @@ accepts_configuration() {
   [ -r "/etc/tidegate/$agent.toml" ] || return 1
   said=$(cd / && as_user "$1" check --config "/etc/tidegate/$agent.toml" 2>&1)
 }
-as_user() {
-  if command -v setpriv >/dev/null && has_name passwd "$program"; then
+as_user() { # busybox's setpriv changes no user, and small hosts have no su
+  has_name passwd "$program" || { "$@"; return; }
+  if setpriv --reuid "$program" --regid tidegate --clear-groups -- true 2>/dev/null; then
     setpriv --reuid "$program" --regid tidegate --clear-groups -- "$@"
+  elif command -v su >/dev/null; then
+    su -s /bin/sh "$program" -c "$*"
   else
     "$@"
   fi
@@ -23,7 +26,7 @@ as_user() {
 
 install_program() {
   bin=$prefix/bin lib=$prefix/lib/tidegate candidate=
-  for name in $(listed_files "lib/$target/"); do place_file "$media/$name" "$lib/${name##*/}" 644 0:0; done
+  [ -z "$libc" ] || for name in $(listed_files "lib/$target/"); do place_file "$media/$name" "$lib/${name##*/}" 644 0:0; done
   if [ -z "$dry" ]; then
     make_dir "$bin" 755 0:0
     # Tried beside the installed one, so that nothing changes when this host cannot run it.
@@ -150,13 +153,14 @@ apply_to_system() {
 
 restart_if_running() { # with the program that was put in place; the old one again when it does not come up
   is_running || return 0
-  systemctl restart "$program.service" && return
+  restart_service && return
   deed="keep the new $program"
-  state=$(systemctl show --value --property=StatusText,Result "$program.service" | tr '\n' ' ')
+  state='see its log'
+  ! has_systemd || state=$(systemctl show --value --property=StatusText,Result "$program.service" | tr '\n' ' ')
   printf 'cannot %s: it did not become ready (%s); the old one is started again\n' "$deed" "$state" >&2
   take_back
-  systemctl daemon-reload
-  systemctl restart "$program.service"
+  ! has_systemd || systemctl daemon-reload
+  restart_service
   exit 1
 }
 
@@ -202,12 +206,19 @@ do_install() {
 }
 
 next_steps() {
-  say "next: 1. edit /etc/tidegate/$agent.toml, put link.key beside it: chown $program /etc/tidegate/link.key; chmod 600 /etc/tidegate/link.key"
-  say "      2. $prefix/bin/$program check --config /etc/tidegate/$agent.toml"
+  say "next: 1. edit /etc/tidegate/$agent.toml; samples are in $share/examples, the manual begins at $share/manual/index.html"
+  if [ "$agent" = send ]; then
+    say "      2. make the link key, and carry a copy to the business host: $prefix/bin/$program keygen /etc/tidegate/link.key"
+  else
+    say "         every target is a file in /etc/tidegate/targets.d: begin with one of $share/examples/profiles"
+    say "      2. put the plant host's link.key into /etc/tidegate"
+  fi
+  say "         only the agent may read it: chown $program /etc/tidegate/link.key; chmod 600 /etc/tidegate/link.key"
+  say "      3. $prefix/bin/$program check --config /etc/tidegate/$agent.toml; doctor in the place of check tries what it names, too"
   case $(service_keeper) in
-    systemd) say "      3. systemctl enable --now $program" ;;
-    openrc) say "      3. rc-update add $program && rc-service $program start" ;;
-    *) say "      3. run as user $program: $prefix/bin/$program run --config /etc/tidegate/$agent.toml" ;;
+    systemd) say "      4. systemctl enable --now $program" ;;
+    openrc) say "      4. rc-update add $program default && rc-service $program start" ;;
+    *) say "      4. run as user $program: $prefix/bin/$program run --config /etc/tidegate/$agent.toml" ;;
   esac
 }
 
@@ -225,7 +236,7 @@ do_back() {
   why=$(ln -f -- "$path" "$path.next" 2>&1) || die "$path cannot be written: ${why##*: }"
   mv -f -- "$path.previous" "$path"
   mv -f -- "$path.next" "$path.previous"
-  if is_running && ! systemctl restart "$program.service"; then die "$program does not start"; fi
+  if is_running && ! restart_service; then die "$program does not start"; fi
   say "$version is in place again; the other is kept as $path.previous"
 }
 
@@ -240,7 +251,8 @@ do_uninstall() {
     other_files=$newline$(listed_in_manifest file "/var/lib/tidegate/$other.manifest")$newline
   if [ -n "$dry" ]; then say "would remove what $manifest lists${purge:+, configuration and data}"; return; fi
   if has_systemd; then systemctl disable --quiet --now "$program.service" 2>/dev/null
-  elif command -v rc-service >/dev/null; then rc-service "$program" stop 2>/dev/null; rc-update del "$program" 2>/dev/null
+  elif [ "$(service_keeper)" = openrc ]; then
+    { rc-service "$program" stop; rc-update del "$program" -a; } >/dev/null 2>&1
   fi
   listed_in_manifest file | while read -r path; do
     case $other_files in *"$newline$path$newline"*) ;; *) rm -f -- "$path" ;; esac

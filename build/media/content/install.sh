@@ -191,7 +191,35 @@ service_keeper() {
   fi
 }
 has_systemd() { [ -d /run/systemd/system ] && command -v systemctl >/dev/null; }
-is_running() { has_systemd && systemctl --quiet is-active "$program.service"; }
+is_running() {
+  if has_systemd; then systemctl --quiet is-active "$program.service"
+  else [ "$(service_keeper)" = openrc ] && rc-service --quiet "$program" status >/dev/null 2>&1
+  fi
+}
+restart_service() {
+  if has_systemd; then systemctl restart "$program.service"
+  else rc-service --quiet "$program" restart >/dev/null 2>&1 && stays_up
+  fi
+}
+# OpenRC's supervisor does not wait for the agent to be ready: it has come up when it is still the same process after three seconds.
+stays_up() {
+  tries=10
+  until first=$(supervised); do
+    tries=$((tries - 1))
+    [ $tries -gt 0 ] || return 1
+    sleep 1
+  done
+  sleep 3
+  [ "$(supervised)" = "$first" ]
+}
+supervised() { # the process that OpenRC's supervisor has started
+  read -r supervisor <"/run/supervise-$program.pid" || return
+  for stat in /proc/[0-9]*/stat; do
+    { read -r pid _ _ parent _ <"$stat"; } 2>/dev/null || continue
+    [ "$parent" != "$supervisor" ] || { say "$pid"; return; }
+  done
+  return 1
+}
 
 # --- steps that can be taken back --------------------------------------------------------------------------------------------------
 make_dir() { # path, mode, owner
@@ -293,5 +321,6 @@ drop_line() {
   [ -z "$kept" ] || say "$kept" >"/etc/$1"
 }
 
+[ -r "$media/install-steps.sh" ] || die "the media is incomplete: install-steps.sh is missing"
 . "$media/install-steps.sh"
 main "$@"

@@ -37,7 +37,7 @@ export class PublishDesk {
   }
 
   #take(packet: IPublishPacket, event: PublishEvent, afterMs: number): void {
-    const fault = this.server.faults.takePublishFault();
+    const fault = this.server.faults.takePublishFault(event.payload);
     if (fault === "close" || fault === "discard") {
       event.outcome = `${fault} by the test`;
       return fault === "close" ? this.session.close({ reason: event.outcome }) : undefined;

@@ -24,10 +24,15 @@ export type Admission =
       readonly clientId?: string;
     }
   /** Without a code the service closes without a word. */
-  | { readonly admit: false; readonly reason: string; readonly code?: number };
+  | ({ readonly admit: false } & Closing);
 
 /** The end of a connection. `code` is said in DISCONNECT, with MQTT 5 only. */
-export type Closing = { readonly reason: string; readonly code?: number };
+export type Closing = {
+  readonly reason: string;
+  readonly code?: number;
+  /** Another server, for those that are to go there [MQTT5 4.13]. */
+  readonly serverReference?: string | undefined;
+};
 
 export type PublishVerdict =
   /** `afterMs`: how long the service shapes the traffic before it acknowledges. */

@@ -47,9 +47,14 @@ export class Session {
   }
 
   /** Says why, where MQTT has a way to, and closes. */
-  close({ reason, code }: Closing): void {
+  close({ reason, code, serverReference }: Closing): void {
     if (this.#ended) return;
-    if (code !== undefined && this.isMqtt5) this.send({ cmd: "disconnect", reasonCode: code });
+    if (code !== undefined && this.isMqtt5)
+      this.send({
+        cmd: "disconnect",
+        reasonCode: code,
+        ...(serverReference && { properties: { serverReference } }),
+      });
     this.#end(reason);
     this.wire.close();
   }
@@ -165,9 +170,12 @@ export class Session {
       outcome: admission.admit ? "accepted" : admission.reason,
     });
     if (!admission.admit) {
-      const { code, reason } = admission;
+      const { code, reason, serverReference } = admission;
       if (code !== undefined)
-        this.send({ cmd: "connack", sessionPresent: false, returnCode: code, reasonCode: code });
+        this.send({
+          ...{ cmd: "connack", sessionPresent: false, returnCode: code, reasonCode: code },
+          ...(this.isMqtt5 && serverReference && { properties: { serverReference } }),
+        });
       this.#end(reason);
       return this.wire.close();
     }

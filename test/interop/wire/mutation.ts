@@ -89,7 +89,7 @@ function inventContent(random: Random): { content: Buffer; count: number } {
 function inventHeartbeat(random: Random) {
   const next = random.below(20);
   const stream = { stream: random.below(2), next, sent: random.below(next + 1), oldest: 0, epochFirst: 0 };
-  return { ...HEARTBEAT, streams: [stream] };
+  return { ...HEARTBEAT, streams: [stream], ...(random.below(3) === 0 ? { sections: [] } : {}) };
 }
 
 /** Now and then: bytes changed, taken out, put in or doubled. */

@@ -33,6 +33,8 @@ class Stream:
     def __init__(self):
         self.next, self.held, self.gaps = 0, [], []
         self.tail, self.tail_ms = 0, 0
+        # What is below was sent before we listened; None: we do not know of anything yet.
+        self.since = None
 
 
 class Receiver:
@@ -42,11 +44,12 @@ class Receiver:
         self.patience_ms, self.content_bytes_max, self.outcome = patience_ms, content_bytes_max, outcome
         self.journal, self.epoch, self.retired = None, None, set()
         self.streams = {}
+        self.since_known = False
         self._forget_blocks()
 
     def _forget_blocks(self):
         self.blocks, self.finished, self.parts = {}, set(), {}
-        self.heartbeat_block = 0
+        self.heartbeat_block = self.sections_block = 0
         self.progress = {kind: Progress() for kind in (wire.MESSAGES, wire.HEARTBEAT)}
 
     def receive(self, data, now):
@@ -97,6 +100,7 @@ class Receiver:
                 self._give_up(number, stream, stream.tail)
             if self.journal is not None:
                 self.retired.add(self.journal)
+            self.since_known = self.journal is not None
             self.journal, self.epoch, self.streams = header.journal_id, header.epoch, {}
             self._forget_blocks()
         elif header.epoch > self.epoch:
@@ -108,30 +112,45 @@ class Receiver:
         if missing:
             self.outcome.append({"restored": missing})
         heartbeat = header.kind == wire.HEARTBEAT
-        if heartbeat and header.block < self.heartbeat_block:
+        if heartbeat and header.block < self.sections_block:
             raise Refused("surplus")
         try:
             envelope = read_envelope(restore(header.k, symbols))
             if heartbeat:
-                self._heartbeat(envelope, now)
-                self.heartbeat_block = header.block
+                self._heartbeat(header.block, envelope, now)
             else:
                 self._messages(header.stream, envelope, now)
         except Malformed:
             raise Refused("heartbeat-malformed" if heartbeat else "block-malformed") from None
 
-    def _heartbeat(self, envelope, now):
+    def _heartbeat(self, block, envelope, now):
         if envelope[:5] != (False, 0, 1, 0, 1):
             raise Malformed("envelope")
         heartbeat = read_heartbeat(envelope.piece)
+        late = block < self.heartbeat_block
+        if late and not heartbeat["sections"]:
+            raise Refused("surplus")
+        if heartbeat["sections"]:
+            self.sections_block = block
+        if late:
+            self.outcome.append({"heartbeat": heartbeat})
+            return
+        self.heartbeat_block = block
         for entry in heartbeat["streams"]:
             stream = self.streams.setdefault(entry["stream"], Stream())
             if stream.tail <= stream.next < entry["sent"]:
                 stream.tail, stream.tail_ms = entry["sent"], now
+            self._note_since(stream, entry["sent"])
+        self.since_known = True
         self.outcome.append({"heartbeat": heartbeat})
+
+    def _note_since(self, stream, sequence):
+        if not self.since_known:
+            stream.since = sequence if stream.since is None else min(stream.since, sequence)
 
     def _messages(self, number, envelope, now):
         stream = self.streams.setdefault(number, Stream())
+        self._note_since(stream, envelope.first)
         first, end = envelope.first, envelope.first + envelope.count
         if end <= stream.next and not _overlap(stream, first, end):
             raise Refused("sequence-delivered")
@@ -203,10 +222,11 @@ class Receiver:
             self.outcome.append(outcome)
 
     def _give_up(self, number, stream, end):
-        if end > stream.next:
-            stream.gaps.append((stream.next, end))
-            self.outcome.append({"stream": number, "gap": {"first": stream.next, "count": end - stream.next}})
-            stream.next = end
+        for stop in (min(end, stream.since or 0), end):
+            if stop > stream.next:
+                stream.gaps.append((stream.next, stop))
+                self.outcome.append({"stream": number, "gap": {"first": stream.next, "count": stop - stream.next}})
+                stream.next = stop
         self._deliver(number, stream)
 
     def tick(self, now):

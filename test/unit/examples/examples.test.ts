@@ -30,8 +30,8 @@ test("loadSendConfig() takes examples/send-listen.toml", async () => {
   expect(loaded.ok ? [] : loaded.faults.map(formatFault)).toEqual([]);
 });
 
-test("loadSendConfig() takes examples/send.toml", () => {
-  const loaded = loadSendConfig(workspace.path("send.toml"), {});
+test.each(["send.toml", "send-sparkplug.toml"])("loadSendConfig() takes examples/%s", (name) => {
+  const loaded = loadSendConfig(workspace.path(name), {});
   expect(loaded.ok ? [] : loaded.faults.map(formatFault)).toEqual([]);
 });
 
@@ -45,5 +45,6 @@ test("loadRecvConfig() takes examples/recv.toml and its profiles", () => {
     "azure-iot-hub",
     "dashboard",
     "hq",
+    "sparkplug",
   ]);
 });

@@ -1,6 +1,7 @@
 // Small things that would like to become large ones: zstd frames that unfold to a gibibyte, contents of a million
 // messages, sizes that are not true.
 import { expect, test } from "bun:test";
+import { fileURLToPath } from "node:url";
 import { encodeBlock } from "../../../shared/framing/block.ts";
 import { compressContent, decompressContent } from "../../../shared/framing/compression.ts";
 import { ContentWriter } from "../../../shared/framing/content.ts";
@@ -49,6 +50,28 @@ test.each(Object.keys(BOMBS) as (keyof typeof BOMBS)[])("decompressContent() def
     expect(decompressContent(BOMBS[name], LIMITS.contentBytesMax)).toBeUndefined();
   expect(performance.now() - startedMs).toBeLessThan(5000);
   expect(process.memoryUsage().rss - before).toBeLessThan(150 * MEGABYTES);
+});
+
+test("decompressContent() is bounded by what a frame says where that is large, too", () => {
+  const said = 17 * 2 ** 20;
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(said);
+  const bomb = makeBomb(GIBIBYTE, [0x80, 7 << 3, ...size]);
+  // Alone, because the most that it ever took is what counts.
+  const module = JSON.stringify(
+    fileURLToPath(new URL("../../../shared/framing/compression.ts", import.meta.url)),
+  );
+  const code = `
+    const { decompressContent } = await import(${module});
+    const bomb = Buffer.from(process.env.BOMB, "base64");
+    console.log(decompressContent(bomb, ${said + 1}), process.resourceUsage().maxRSS);`;
+  const { stdout } = Bun.spawnSync([process.execPath, "-e", code], {
+    env: { BOMB: bomb.toString("base64") },
+  });
+  const [result, kilobytes] = stdout.toString().trim().split(" ");
+  expect(result).toBe("undefined");
+  expect(Number(kilobytes) * 1000).toBeLessThan(200 * MEGABYTES);
+  expect(decompressContent(makeBomb(said, [0x80, 7 << 3, ...size]), said)?.length).toBe(said);
 });
 
 test("RecvCore refuses bombs that are well sealed, and true traffic flows on", () => {

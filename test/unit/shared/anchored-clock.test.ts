@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { createAnchoredClock } from "../../../shared/anchored-clock.ts";
+import { createAnchoredClock, holdForTurn } from "../../../shared/anchored-clock.ts";
 
 test("createAnchoredClock() runs with the steady clock, and tells each step of the wall clock once", () => {
   let wallMs = 1_000_000;
@@ -28,4 +28,12 @@ test("createAnchoredClock() runs with the steady clock, and tells each step of t
   wallMs += 900;
   expect(pass(500)).toBe(1_003_000);
   expect(steps).toEqual([18_000_000, -18_000_000, 0]);
+});
+
+test("holdForTurn() gives one time in a turn, and the next one in the next", async () => {
+  let nowMs = 5;
+  const clock = holdForTurn(() => nowMs++);
+  expect([clock(), clock(), clock()]).toEqual([5, 5, 5]);
+  await Promise.resolve();
+  expect([clock(), clock()]).toEqual([6, 6]);
 });

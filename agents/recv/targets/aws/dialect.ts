@@ -26,6 +26,8 @@ export function createAwsDialect(target: AwsIotTarget, clock: () => number): Dia
     return { ...NOBODY, path: signed.slice(signed.indexOf("/mqtt?")) };
   };
   return {
+    ...HINTS[auth.kind],
+    addressKey: "endpoint",
     login: signIn,
     tick: () => credentials?.tick(clock()),
     judge(message): Judgement {
@@ -40,6 +42,23 @@ export function createAwsDialect(target: AwsIotTarget, clock: () => number): Dia
     },
   };
 }
+
+/** AWS closes without a word when it does not know a certificate, as it is in another region or account, too. */
+const HINTS = {
+  x509: {
+    loginHint:
+      "check that a policy is attached to the certificate and allows this client id (tidegate-recv policy)",
+    closedHint:
+      "AWS does so when it does not know the certificate: check that it is active, and that endpoint is of its account and region",
+  },
+  custom: {
+    loginHint:
+      "check custom_authorizer.name, that it is active, its token and signature, and that it allows this client id",
+  },
+  sigv4: {
+    loginHint: "check that the policy of the AWS keys allows this client id (tidegate-recv policy)",
+  },
+} as const;
 
 /** Read at each attempt, so that a new token or password needs no restart. */
 function readAuthorizerLogin(auth: Extract<AwsIotTarget["auth"], { kind: "custom" }>): ChannelLogin {

@@ -14,7 +14,7 @@ export function createEventGridDialect(target: AzureEventGridTarget, rim: Target
     if (refusal === undefined) return { publish: message };
     return { outcome: OUTCOMES[refusal], detail: explain(refusal, limits) };
   };
-  if (auth.kind === "x509") return { judge, loginHint: X509_HINT };
+  if (auth.kind === "x509") return { judge, addressKey: "endpoint", loginHint: X509_HINT };
   let channels: DialectRim | undefined;
   const names = { target: name };
   const token = new JwtFile(auth.file, {
@@ -32,6 +32,7 @@ export function createEventGridDialect(target: AzureEventGridTarget, rim: Target
   });
   return {
     judge,
+    addressKey: "endpoint",
     loginHint: JWT_HINT,
     begin(given) {
       channels = given;

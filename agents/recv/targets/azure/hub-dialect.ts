@@ -8,10 +8,11 @@ import type { Dialect, TargetRim } from "../broker-target.ts";
 import type { ChannelLogin } from "../channel.ts";
 import type { DeviceChannels } from "../device-channels.ts";
 import type { Judgement } from "../outcome.ts";
+import type { Form } from "../oversize.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { createHubDevices, findDevice } from "./hub-devices.ts";
 import { createHubLogin } from "./hub-login.ts";
-import { composeHubMessage, type HubIdentity, type HubRefusal } from "./property-bag.ts";
+import { type BagRules, composeHubMessage, type HubIdentity, type HubRefusal } from "./property-bag.ts";
 import { Provisioning } from "./provisioning.ts";
 
 export function createHubDialect(
@@ -41,7 +42,7 @@ export function createHubDialect(
     if (own !== undefined) return signedIn;
     return { ...signedIn, clientId: deviceId, endpoint: endpoint ?? { host: hub, port: target.url.port } };
   };
-  const judge = (message: Message, original: Message): Judgement => {
+  const judge = (message: Message, original: Message, form: Form): Judgement => {
     const found =
       target.devices === undefined
         ? (own ?? provisioning?.assignment)?.deviceId
@@ -49,9 +50,10 @@ export function createHubDialect(
     // Nothing is judged before the first connection.
     if (found === undefined) return { outcome: "lost/refused", detail: "no hub is assigned yet" };
     if (typeof found !== "string") return { outcome: "lost/no-identity", detail: found.problem };
-    return judgeForHub(message, toIdentity(found, moduleId), target);
+    return judgeForHub(message, toIdentity(found, moduleId), target, form);
   };
-  const usual: Dialect = { loginHint: HINTS[auth.kind], login, judge };
+  const addressKey = endpoint !== undefined ? "endpoint" : own !== undefined ? "hub" : "provisioning";
+  const usual: Dialect = { addressKey, loginHint: HINTS[auth.kind], login, judge, hasProperties: true };
   if (target.devices !== undefined) return { ...usual, ...withDevices(target, target.devices, rim) };
   return provisioning === undefined ? usual : { ...usual, ...withProvisioning(provisioning) };
 }
@@ -69,6 +71,11 @@ function withDevices(target: AzureIotHubTarget, devices: HubDevices, rim: Target
 
 function withProvisioning(provisioning: Provisioning): Dialect {
   return {
+    // What was judged when it was another device goes as the one that has logged in.
+    readdress: (message) => {
+      const { deviceId } = provisioning.assignment ?? {};
+      return deviceId === undefined ? message : readdress(message, deviceId);
+    },
     begin: (given) => provisioning.begin(given),
     heard: (_, fault) => provisioning.heard(fault),
     close: () => provisioning.close(),
@@ -82,12 +89,33 @@ function toIdentity(deviceId: string, moduleId: string | undefined): HubIdentity
   return { deviceId, ...(moduleId === undefined ? {} : { moduleId }) };
 }
 
-export function judgeForHub(message: Message, identity: HubIdentity, target: AzureIotHubTarget): Judgement {
-  const composed = composeHubMessage(message, identity, target.bag, target.messageBytesMax);
+export function judgeForHub(
+  message: Message,
+  identity: HubIdentity,
+  target: AzureIotHubTarget,
+  form: Form,
+): Judgement {
+  const composed = composeHubMessage(message, identity, FORMS[form](target.bag), target.messageBytesMax);
   if (typeof composed === "string")
     return { outcome: "lost/oversize", detail: explain(composed, target.messageBytesMax) };
   return { publish: { ...message, topic: composed.topic } };
 }
+
+/** `devices/OLD/…` as `devices/NEW/…`; the same message when it is the same device. */
+export function readdress(message: Message, deviceId: string): Message {
+  const rest = message.topic.indexOf("/", DEVICES.length);
+  if (message.topic.slice(DEVICES.length, rest) === deviceId) return message;
+  return { ...message, topic: `${DEVICES}${deviceId}${message.topic.slice(rest)}` };
+}
+
+const DEVICES = "devices/";
+
+/** A part of a text is none that the hub could read, whatever the text is in. */
+const FORMS: Record<Form, (bag: BagRules) => BagRules> = {
+  whole: (bag) => bag,
+  gzip: (bag) => ({ ...bag, contentEncoding: "gzip" }),
+  part: (bag) => ({ ...bag, contentEncoding: undefined }),
+};
 
 function explain(refusal: HubRefusal, bytesMax: number): string {
   return refusal === "oversize"

@@ -59,6 +59,7 @@ export class Provisioner {
     const registration = new DpsRegistration(given.registrationId);
     const client = createBrokerConnection({
       ...given,
+      addressKey: "provisioning.endpoint",
       version: 4,
       clientId: given.registrationId,
       cleanStart: true,

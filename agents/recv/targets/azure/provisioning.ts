@@ -117,17 +117,19 @@ export class Provisioning {
     const fault = writeAssignment(this.#file, this.#settings, assignment);
     if (fault !== undefined)
       this.#rim.log.error(names, `target ${name}: cannot keep the assignment in ${this.#file}: ${fault}`);
-    // What waits for the old device in memory has its name in the topic already.
-    if (this.#assignment !== undefined && this.#assignment.deviceId !== deviceId) {
-      const sentence = `target ${name}: the provisioning service calls this device ${deviceId} now; restart the agent, it keeps what waits`;
-      this.#rim.log.error(names, sentence);
-      return;
-    }
     this.#rim.log.info(
       names,
       `target ${name} is device ${deviceId} of ${hub}, as the provisioning service says`,
     );
+    this.#adopt(assignment, rim);
+  }
+
+  /** A connection that lives is of who we were; what waits in it goes to the next one, under the new name. */
+  #adopt(assignment: Assignment, rim: DialectRim): void {
+    const known = this.#assignment;
     this.#assignment = assignment;
+    const isOther = known?.deviceId !== assignment.deviceId || known?.hub !== assignment.hub;
+    if (known !== undefined && isOther) rim.renew();
     rim.connect();
   }
 

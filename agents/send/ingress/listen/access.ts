@@ -21,6 +21,14 @@ export class Permit {
     this.#filters = filters;
   }
 
+  isLike(other: Permit | undefined): boolean {
+    return (
+      other !== undefined &&
+      this.#filters.length === other.#filters.length &&
+      this.#filters.every((filter, index) => filter === other.#filters[index])
+    );
+  }
+
   allows(topic: string): boolean {
     const known = this.#decided.get(topic);
     if (known !== undefined) return known;

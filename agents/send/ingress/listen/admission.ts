@@ -16,6 +16,8 @@ export type Admission =
       readonly clientId: string;
       readonly user: string | undefined;
       readonly permit: Permit | undefined;
+      /** Of a password that was right: what it was checked against. */
+      readonly hash: string | undefined;
     }
   | {
       readonly ok: false;
@@ -43,8 +45,9 @@ export function admit(hub: Hub, wire: Wire, connect: Connect): Admission | Promi
   if (wire.certificateUser !== undefined) return letIn(hub, connect, clientId, wire.certificateUser);
   if (hub.users !== undefined && username !== undefined) {
     return hub.users.judge(username, password ?? new Uint8Array(), hub.rim.steady()).then((judgement) => {
-      if (judgement === "right") return letIn(hub, connect, clientId, username);
-      if (judgement === "busy") return refuse(REASON.serverBusy, "busy", "too many log-ins at a time");
+      if (judgement.verdict === "right") return letIn(hub, connect, clientId, username, judgement.hash);
+      if (judgement.verdict === "busy")
+        return refuse(REASON.serverBusy, "busy", "too many log-ins at a time");
       return refuse(REASON.badUserNameOrPassword, "bad-credentials", "user name or password is wrong", true);
     });
   }
@@ -57,13 +60,22 @@ export function admit(hub: Hub, wire: Wire, connect: Connect): Admission | Promi
   );
 }
 
-function letIn(hub: Hub, connect: Connect, clientId: string, user: string | undefined): Admission {
-  const permit = makePermit(hub.config.access, user, clientId);
+function letIn(
+  hub: Hub,
+  connect: Connect,
+  clientId: string,
+  user: string | undefined,
+  hash?: string,
+): Admission {
+  // The users may have changed while the password was checked.
+  if (user !== undefined && hash !== undefined && hub.users?.stands(user, hash) === false)
+    return refuse(REASON.badUserNameOrPassword, "bad-credentials", "the user has changed", true);
+  const permit = makePermit(hub.access, user, clientId);
   if (connect.will !== undefined && permit?.allows(connect.will.topic) === false) {
     const why = "it may not publish to the topic of its will";
     return refuse(REASON.notAuthorized, "will-not-authorized", why);
   }
-  return { ok: true, clientId, user, permit };
+  return { ok: true, clientId, user, permit, hash };
 }
 
 function refuse(
@@ -73,4 +85,16 @@ function refuse(
   isFailure = false,
 ): Admission & { ok: false } {
   return { ok: false, code, refusal, why, isFailure };
+}
+
+/** In seconds. Only MQTT 5 can be told another one than it asked for [MQTT5 3.2.2.3.14]. */
+export function chooseKeepAlive({ version, keepAliveSeconds }: Connect, max: number): number {
+  return version === 5 && (keepAliveSeconds === 0 || keepAliveSeconds > max) ? max : keepAliveSeconds;
+}
+
+/** How long the session is to outlive its connection, in seconds. */
+export function chooseExpiry({ version, cleanStart, properties }: Connect): number {
+  if (version === 5) return properties?.sessionExpirySeconds ?? 0;
+  // Of MQTT 3.1 and 3.1.1 a session without Clean Session has no end of its own [MQTT-3.1.2-6].
+  return cleanStart ? 0 : Number.MAX_SAFE_INTEGER;
 }

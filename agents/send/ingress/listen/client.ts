@@ -10,7 +10,7 @@ import {
 import { type Connect, decodeConnect, type ProtocolVersion } from "../../../../shared/mqtt/connect-packet.ts";
 import { decodeAcknowledgement, decodeDisconnect } from "../../../../shared/mqtt/control-packets.ts";
 import { breach, type Flaw, isFlaw } from "../../../../shared/mqtt/flaw.ts";
-import { REASON, toReturnCode } from "../../../../shared/mqtt/reason-code.ts";
+import { REASON, type ReasonCode, toReturnCode } from "../../../../shared/mqtt/reason-code.ts";
 import {
   ACK,
   encodeConnack,
@@ -18,11 +18,13 @@ import {
   PINGRESP,
   pushAcknowledgement,
 } from "../../../../shared/mqtt/server-packets.ts";
-import { type Admission, admit } from "./admission.ts";
+import { type Admission, admit, chooseExpiry, chooseKeepAlive } from "./admission.ts";
+import { type Announcement, Delivery } from "./delivery.ts";
 import { type Hub, type HubClient, quote } from "./hub.ts";
 import { Publisher } from "./publisher.ts";
 import { type ConnectionRefusal, nameFlaw } from "./refusal.ts";
 import type { Session, SessionClient } from "./session.ts";
+import { type Admitted, findObjection } from "./standing.ts";
 import { type SubscriptionAnswer, subscribe, unsubscribe } from "./subscriptions.ts";
 import type { Wire } from "./wire.ts";
 
@@ -40,7 +42,8 @@ export class Client implements HubClient, SessionClient, ClientPackets {
   #version: ProtocolVersion = 4;
   #session: Session | undefined;
   #publisher: Publisher | undefined;
-  #user: string | undefined;
+  #delivery: Delivery | undefined;
+  #admitted: Admitted | undefined;
   #heardMs: number;
   #silenceMsMax: number;
   #wantsReasons = true;
@@ -61,19 +64,15 @@ export class Client implements HubClient, SessionClient, ClientPackets {
     hub.clients.add(this);
   }
 
-  get listener(): string {
-    return this.#wire.listener;
-  }
-
   /** For the status page; undefined before it was let in. */
   get card():
     | { clientId: string; user: string | null; address: string; version: string; messages: number }
     | undefined {
-    if (this.#session === undefined || this.#state !== "open") return undefined;
-    const { clientId } = this.#session;
+    if (this.#admitted === undefined || this.#state !== "open") return undefined;
+    const { clientId, user = null } = this.#admitted;
     const version = this.#version === 3 ? "3.1" : this.#version === 4 ? "3.1.1" : "5";
     const { address } = this.#wire;
-    return { clientId, user: this.#user ?? null, address, version, messages: this.#publisher?.messages ?? 0 };
+    return { clientId, user, address, version, messages: this.#publisher?.messages ?? 0 };
   }
 
   /** Bytes that came; they are lent for the call. */
@@ -159,18 +158,17 @@ export class Client implements HubClient, SessionClient, ClientPackets {
     }
     const { clientId, permit, user } = admission;
     const { config, rim } = this.#hub;
-    const { version, properties } = connect;
-    // Of MQTT 3.1 and 3.1.1 a session without Clean Session has no end of its own [MQTT-3.1.2-6].
-    const lasting = connect.cleanStart ? 0 : Number.MAX_SAFE_INTEGER;
-    const expirySeconds = version === 5 ? (properties?.sessionExpirySeconds ?? 0) : lasting;
+    const { version } = connect;
+    const expirySeconds = chooseExpiry(connect);
     this.#askedExpirySeconds = expirySeconds;
     const { session, present, notes } = this.#hub.book.open(connect, clientId, expirySeconds, this);
     this.#session = session;
     this.#isResumed = present;
-    this.#user = user;
+    this.#admitted = admission;
     this.#state = "open";
     this.#publisher = new Publisher(this.#hub, this, session, version, permit);
-    const keepAlive = this.#chooseKeepAlive(connect);
+    this.#delivery = new Delivery(session, connect, (packet) => this.#sendInTurn(packet));
+    const keepAlive = chooseKeepAlive(connect, config.keepaliveSecondsMax);
     this.#silenceMsMax = keepAlive === 0 ? Number.POSITIVE_INFINITY : keepAlive * KEEP_ALIVE_FACTOR;
     this.#heardMs = rim.steady();
     const answer = encodeConnack(version, present && version !== 3, 0, {
@@ -194,16 +192,11 @@ export class Client implements HubClient, SessionClient, ClientPackets {
       this.#send(answer);
       this.#isTold = true;
       this.flush();
+      if (present) this.#delivery?.resume(this.#hub.retained.values());
     };
     if (notes.size === 0) welcome();
     else this.#hub.keeper.note(notes, welcome);
     return undefined;
-  }
-
-  #chooseKeepAlive({ version, keepAliveSeconds }: Connect): number {
-    const max = this.#hub.config.keepaliveSecondsMax;
-    // Only MQTT 5 can be told another one than it asked for [MQTT5 3.2.2.3.14].
-    return version === 5 && (keepAliveSeconds === 0 || keepAliveSeconds > max) ? max : keepAliveSeconds;
   }
 
   #turnAway(code: number, refusal: ConnectionRefusal, why: string): void {
@@ -227,7 +220,7 @@ export class Client implements HubClient, SessionClient, ClientPackets {
         this.#sendInTurn(PINGRESP);
         return undefined;
       case TYPE.pubrel: {
-        const packetId = decodeAcknowledgement(this.#version, bytes, bodyStart, end);
+        const packetId = decodeAcknowledgement(this.#version, type, bytes, bodyStart, end);
         return typeof packetId === "number" ? this.#release(packetId) : packetId;
       }
       case TYPE.subscribe:
@@ -240,12 +233,13 @@ export class Client implements HubClient, SessionClient, ClientPackets {
         return this.#takeLeave(bytes, bodyStart, end);
       case TYPE.puback:
       case TYPE.pubcomp: {
-        // Nothing was ever sent that they could acknowledge; what another server did before is not held against a client.
-        const packetId = decodeAcknowledgement(this.#version, bytes, bodyStart, end);
+        // What another server did before is not held against a client.
+        const packetId = decodeAcknowledgement(this.#version, type, bytes, bodyStart, end);
+        if (type === TYPE.puback) this.#delivery?.acknowledged();
         return typeof packetId === "number" ? undefined : packetId;
       }
       case TYPE.pubrec: {
-        const packetId = decodeAcknowledgement(this.#version, bytes, bodyStart, end);
+        const packetId = decodeAcknowledgement(this.#version, type, bytes, bodyStart, end);
         if (typeof packetId !== "number") return packetId;
         this.acknowledge(ACK.pubrel, packetId, REASON.packetIdentifierNotFound);
         return undefined;
@@ -272,7 +266,9 @@ export class Client implements HubClient, SessionClient, ClientPackets {
   #answerKept(given: SubscriptionAnswer | Flaw): Flaw | undefined {
     if (isFlaw(given)) return given;
     const send = () => {
-      if (this.#state === "open") this.#sendInTurn(given.answer);
+      if (this.#state !== "open") return;
+      this.#sendInTurn(given.answer);
+      this.#delivery?.sayRetained(given.wantsRetained, this.#hub.retained.values());
     };
     if (given.hasChanged) this.#hub.book.noteChange(this.#session as Session, send);
     else send();
@@ -305,6 +301,11 @@ export class Client implements HubClient, SessionClient, ClientPackets {
     const bytes = Buffer.from(this.#acks);
     this.#acks = [];
     this.#send(bytes);
+  }
+
+  deliver(announcement: Announcement): boolean {
+    const canHear = this.#state === "open" && this.#isTold && !this.#wire.isCongested;
+    return canHear && this.#delivery?.say(announcement) === true;
   }
 
   /** Behind what is owed already, and behind CONNACK. */
@@ -348,22 +349,27 @@ export class Client implements HubClient, SessionClient, ClientPackets {
     if (this.#state === "closed" || isDeaf || nowMs - this.#heardMs <= this.#silenceMsMax) return;
     const isOpen = this.#state === "open";
     const why = isOpen ? "it was silent for 1.5 times its keep-alive" : "it did not send CONNECT in time";
-    this.#hub.refuse(isOpen ? "keep-alive" : "connect-timeout", this.#wire.address, why);
-    if (isOpen) this.#disconnect(REASON.keepAliveTimeout, undefined);
-    this.#leave(true);
-    this.#wire.end();
+    this.expel(isOpen ? "keep-alive" : "connect-timeout", REASON.keepAliveTimeout, why);
   }
 
   takeOver(): void {
+    const why = `another connection has the client id ${quote(this.#admitted?.clientId ?? "")}`;
+    this.expel("taken-over", REASON.sessionTakenOver, why);
+  }
+
+  review(): void {
+    if (this.#state !== "open" || this.#admitted === undefined) return;
+    const objection = findObjection(this.#hub, this.#admitted, this.#session?.will);
+    if (objection === undefined) return;
+    this.expel(objection.refusal, objection.code, objection.why, objection.keepsWill);
+  }
+
+  /** The server wants it gone. */
+  expel(refusal: ConnectionRefusal, code: ReasonCode, why: string, keepWill = true): void {
     if (this.#state === "closed") return;
-    const { clientId } = this.#session as Session;
-    this.#hub.refuse(
-      "taken-over",
-      this.#wire.address,
-      `another connection has the client id ${quote(clientId)}`,
-    );
-    this.#disconnect(REASON.sessionTakenOver, undefined);
-    this.#leave(true);
+    this.#hub.refuse(refusal, this.#wire.address, why);
+    if (this.#state === "open") this.#disconnect(code, why);
+    this.#leave(keepWill);
     this.#wire.end();
   }
 

@@ -1,17 +1,23 @@
 // One listener: takes connections over TCP or TLS, with MQTT at once or inside a WebSocket, and gives their bytes to a
 // client each. Certificates are judged here: one that is required and missing, not from our authorities or revoked ends the
-// connection. An address that is in use is tried again; a changed revocation list makes the listener begin anew, without
-// touching the connections it has.
+// connection. An address that is in use is tried again; a changed revocation list makes the listener begin anew, and ends
+// the connections whose certificate is on it.
+
 import { statSync } from "node:fs";
 import { formatEndpoint } from "../../../../shared/config/endpoint.ts";
+import { REASON } from "../../../../shared/mqtt/reason-code.ts";
+import { PromptAck } from "../../../../shared/native/prompt-ack.ts";
 import { type ListenerConfig, type ListenerTls, readCrl } from "../../listen-config.ts";
 import { Client } from "./client.ts";
 import type { Hub } from "./hub.ts";
 import type { ConnectionRefusal } from "./refusal.ts";
+import { type CertificateName, Revocations, readCertificateName } from "./revocations.ts";
 import { WebsocketSide } from "./websocket-side.ts";
 import type { Wire } from "./wire.ts";
 
 type Socket = Bun.Socket<Line | undefined>;
+
+type Verdict = { readonly user: string | undefined; readonly certificate: CertificateName | undefined };
 
 const RETRY_MS = 2000;
 /** What the kernel does not take may grow to this, then the client is not read from. */
@@ -34,7 +40,8 @@ export class Door {
   #triedMs = Number.NEGATIVE_INFINITY;
   #crlStamp = "";
   #crlPem: string | undefined;
-  connections = 0;
+  #revocations: Revocations | undefined;
+  readonly #lines = new Set<Line>();
 
   constructor(hub: Hub, config: ListenerConfig) {
     this.#hub = hub;
@@ -62,6 +69,11 @@ export class Door {
     this.#listener?.stop();
     this.#listener = undefined;
     this.#listen();
+    for (const line of [...this.#lines]) if (this.isRevoked(line.certificate)) line.expel();
+  }
+
+  isRevoked(certificate: CertificateName | undefined): boolean {
+    return certificate !== undefined && this.#revocations?.has(certificate) === true;
   }
 
   close(): void {
@@ -119,11 +131,12 @@ export class Door {
     this.#crlStamp = stamp;
     const read = readCrl(file);
     if ("problem" in read) {
-      this.#hub.noteFileProblem(read.problem);
+      this.#hub.noteFileRead(file, read.problem);
       return false;
     }
-    if (!isFirst) this.#hub.noteFileProblem(undefined);
+    if (!isFirst) this.#hub.noteFileRead(file, undefined);
     this.#crlPem = read.pem;
+    this.#revocations = new Revocations(read.pem);
     return true;
   }
 
@@ -140,14 +153,15 @@ export class Door {
         }
         socket.setNoDelay(true);
         socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
-        this.connections++;
-        socket.data = new Line(this.#hub, socket, this);
-        if (!isSecure) socket.data.begin(undefined);
+        const line = new Line(this.#hub, socket, this);
+        this.#lines.add(line);
+        socket.data = line;
+        if (!isSecure) line.begin(undefined, undefined);
       },
       handshake: (socket, _success, error) => {
         if (socket.data === undefined) return;
         const verdict = this.#judge(socket, error);
-        if (typeof verdict === "object") socket.data.begin(verdict.user);
+        if (typeof verdict === "object") socket.data.begin(verdict.user, verdict.certificate);
         else {
           this.#hub.refuse("tls", socket.remoteAddress, verdict);
           this.#hub.noteFailure(socket.remoteAddress);
@@ -161,19 +175,33 @@ export class Door {
     };
   }
 
-  /** The user that the certificate names, or why the connection must end. */
-  #judge(socket: Socket, error: Error | null): { user: string | undefined } | string {
+  /** The certificate and the user that it names, or why the connection must end. */
+  #judge(socket: Socket, error: Error | null): Verdict | string {
     const { clientCertificate = "none", userFrom = "nothing" } = this.#config.tls ?? {};
-    if (clientCertificate === "none") return { user: undefined };
+    const nobody = { user: undefined, certificate: undefined };
+    if (clientCertificate === "none") return nobody;
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined || certificate === null)
-      return clientCertificate === "optional" ? { user: undefined } : "it has no certificate";
+      return clientCertificate === "optional" ? nobody : "it has no certificate";
     if (error !== null || !socket.authorized)
       return `its certificate is not accepted: ${error?.message ?? "not authorized"}`;
-    if (userFrom === "nothing") return { user: undefined };
+    const name = this.#config.tls?.crlFile === undefined ? undefined : readCertificateName(certificate.raw);
+    // The handshake may have begun under an older list.
+    if (this.isRevoked(name)) return "its certificate is revoked";
+    if (userFrom === "nothing") return { user: undefined, certificate: name };
     const { subject } = certificate;
     const user = userFrom === "subject" ? subject.replaceAll("\n", ",") : readCommonName(subject);
-    return user === undefined || user === "" ? "its certificate has no common name" : { user };
+    return user === undefined || user === ""
+      ? "its certificate has no common name"
+      : { user, certificate: name };
+  }
+
+  get connections(): number {
+    return this.#lines.size;
+  }
+
+  forget(line: Line): void {
+    this.#lines.delete(line);
   }
 
   get config(): ListenerConfig {
@@ -194,9 +222,11 @@ class Line implements Wire {
   readonly address: string;
   readonly listener: string;
   certificateUser: string | undefined;
+  certificate: CertificateName | undefined;
   readonly #hub: Hub;
   readonly #socket: Socket;
   readonly #door: Door;
+  readonly #promptAck = new PromptAck();
   #client: Client | undefined;
   #websocket: WebsocketSide | undefined;
   /** What the kernel has not taken yet. */
@@ -216,8 +246,9 @@ class Line implements Wire {
   }
 
   /** TLS stands, or there is none. */
-  begin(user: string | undefined): void {
+  begin(user: string | undefined, certificate: CertificateName | undefined): void {
     this.certificateUser = user;
+    this.certificate = certificate;
     this.#hasBegun = true;
     const { websocketPath } = this.#door.config;
     if (websocketPath === undefined) return;
@@ -237,6 +268,12 @@ class Line implements Wire {
     if (this.#isEnding || !this.#hasBegun) return;
     if (this.#websocket === undefined) this.#client?.receive(chunk);
     else this.#websocket.receive(chunk);
+    if (!this.#isClosed) this.#promptAck.send(this.#socket, chunk.length);
+  }
+
+  /** Its certificate has been revoked. */
+  expel(): void {
+    this.#client?.expel("revoked", REASON.notAuthorized, "its certificate has been revoked");
   }
 
   get isCongested(): boolean {
@@ -289,7 +326,7 @@ class Line implements Wire {
   closed(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#door.connections--;
+    this.#door.forget(this);
     this.#client?.lost();
     this.#client = undefined;
   }

@@ -5,7 +5,9 @@ import { type Logger, LogLimiter } from "../../../../shared/log.ts";
 import { PartialBudget } from "../../../../shared/mqtt/client-stream.ts";
 import { TopicCache } from "../../../../shared/mqtt/topic-cache.ts";
 import type { ListenSource } from "../../listen-config.ts";
+import type { AccessRule } from "./access.ts";
 import { Bans } from "./bans.ts";
+import type { Announcement } from "./delivery.ts";
 import type { Keeper } from "./keeper.ts";
 import type { ConnectionRefusal } from "./refusal.ts";
 import { SessionBook } from "./session-book.ts";
@@ -24,9 +26,13 @@ const REFUSAL_LOG_MS = 10_000;
 
 /** A connection, as far as the hub deals with it. */
 export type HubClient = {
+  /** Delivers it, when the client has subscribed to it. */
+  deliver(announcement: Announcement): boolean;
   flush(): void;
   wake(): void;
   tick(nowMs: number): void;
+  /** Users or access rules are others than before: it may have to go. */
+  review(): void;
 };
 
 export class Hub {
@@ -36,10 +42,13 @@ export class Hub {
   readonly partials: PartialBudget;
   readonly topics = new TopicCache();
   readonly clients = new Set<HubClient>();
+  /** What the agent says to clients, as a broker keeps what is retained. */
+  readonly retained = new Map<string, Announcement>();
   readonly refusals = new Map<ConnectionRefusal, number>();
   readonly publishBytesMax: number;
-  /** What keeps the users file or a revocation list from being read. */
-  fileProblem: string | undefined;
+  /** What keeps the users file or a revocation list from being read, by file. */
+  readonly #fileProblems = new Map<string, string>();
+  #access: readonly AccessRule[];
   isPaused = false;
   sessionsEvicted = 0;
   readonly #connectionRate: TokenBucket;
@@ -54,6 +63,7 @@ export class Hub {
     readonly keeper: Keeper,
     readonly rim: ListenRim,
   ) {
+    this.#access = config.access;
     this.publishBytesMax = messageBytesMax + PACKET_OVERHEAD_BYTES;
     this.partials = new PartialBudget(Math.max(PARTIAL_BYTES_MIN, 8 * this.publishBytesMax));
     this.bans = new Bans({
@@ -64,9 +74,12 @@ export class Hub {
     this.#connectionRate = new TokenBucket(config.connectionsPerSecondMax, rim.steady());
     const { usersFile, users } = config;
     if (usersFile !== undefined && users !== undefined)
-      this.users = new UserDesk(usersFile, users, (why) => this.noteFileProblem(why));
-    const { name: source, sessionsMax, sessionExpirySecondsMax } = config;
-    this.book = new SessionBook({ source, sessionsMax, sessionExpirySecondsMax }, keeper, {
+      this.users = new UserDesk(usersFile, users, (problem) => {
+        this.noteFileRead(usersFile, problem);
+        if (problem === undefined) this.#review();
+      });
+    const { name: source, sessionsMax, sessionExpirySecondsMax, sharedClientIds } = config;
+    this.book = new SessionBook({ source, sessionsMax, sessionExpirySecondsMax, sharedClientIds }, keeper, {
       clock: () => rim.clock(),
       steady: () => rim.steady(),
       newGeneration: () => randomBytes(8).toString("hex"),
@@ -99,22 +112,53 @@ export class Hub {
   }
 
   warn(reason: string, sentence: string, kind = ""): void {
-    const alike = this.#limiter.allow(`${reason} ${kind}`, this.rim.steady());
+    const alike = this.#limiter.allow(`${reason} ${kind}`, this.rim.steady(), reason);
     if (alike === undefined) return;
     const { name } = this.config;
     this.rim.log.warn({ source: name, reason, alike }, `source ${name}: ${sentence}`);
   }
 
-  noteFileProblem(why: string | undefined): void {
-    this.fileProblem = why;
+  /** Of addresses that there are too many of to have a line each. */
+  #warnOfHeldBack(nowMs: number): void {
     const { name } = this.config;
-    if (why === undefined)
-      this.rim.log.info({ source: name }, `source ${name}: users or revocations read again`);
-    else
-      this.rim.log.error(
-        { source: name, why },
-        `source ${name}: cannot read again: ${why}; what was read before stays in force`,
-      );
+    for (const [reason, held] of this.#limiter.heldBack(nowMs))
+      this.rim.log.warn({ source: name, reason, alike: held }, `source ${name}: ${reason}: ${held} more`);
+  }
+
+  get fileProblem(): string | undefined {
+    for (const problem of this.#fileProblems.values()) return problem;
+    return undefined;
+  }
+
+  /** The users file or a revocation list has changed and was read again, or could not be. */
+  noteFileRead(file: string, problem: string | undefined): void {
+    const { name } = this.config;
+    if (problem === undefined) {
+      this.#fileProblems.delete(file);
+      this.rim.log.info({ source: name, file }, `source ${name}: ${file} read again`);
+      return;
+    }
+    this.#fileProblems.set(file, problem);
+    this.rim.log.error(
+      { source: name, why: problem },
+      `source ${name}: cannot read again: ${problem}; what was read before stays in force`,
+    );
+  }
+
+  get access(): readonly AccessRule[] {
+    return this.#access;
+  }
+
+  /** Takes other access rules without a restart. */
+  setAccess(access: readonly AccessRule[]): void {
+    this.#access = access;
+    this.rim.log.info({ source: this.config.name }, `source ${this.config.name}: access rules read again`);
+    this.#review();
+  }
+
+  /** Whoever would not be let in as it is goes, before it can send another byte. */
+  #review(): void {
+    for (const client of [...this.clients]) client.review();
   }
 
   /** The client has acknowledgements to send: they go once everything that the commit settles is known. */
@@ -145,6 +189,13 @@ export class Hub {
     for (const client of resting) client.wake();
   }
 
+  /** Says it to all clients that have subscribed to it; how many they are. */
+  deliver(announcement: Announcement): number {
+    let count = 0;
+    for (const client of this.clients) if (client.deliver(announcement)) count++;
+    return count;
+  }
+
   forget(client: HubClient): void {
     this.clients.delete(client);
     this.#resting.delete(client);
@@ -152,8 +203,10 @@ export class Hub {
 
   tick(): void {
     const nowMs = this.rim.steady();
+    this.users?.refresh(nowMs);
     for (const client of this.clients) client.tick(nowMs);
     if (!this.isPaused) this.book.tick();
+    this.#warnOfHeldBack(nowMs);
   }
 }
 

@@ -5,7 +5,7 @@ import type { LossReason } from "../../intake.ts";
 import type { Notes } from "../../journal.ts";
 
 export type Keeper = {
-  accept(source: string, message: Message, onSettled: () => void, notes?: Notes): void;
+  accept(source: string, message: Message, onSettled?: () => void, notes?: Notes): void;
   refuse(
     source: string,
     reason: LossReason,

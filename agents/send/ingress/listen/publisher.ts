@@ -8,6 +8,7 @@ import { decodeProperties, PROPERTY, propertySet } from "../../../../shared/mqtt
 import { REASON, type ReasonCode } from "../../../../shared/mqtt/reason-code.ts";
 import { ACK } from "../../../../shared/mqtt/server-packets.ts";
 import { checkTopicName } from "../../../../shared/mqtt/topic.ts";
+import { OWN_TOPICS } from "../../../../shared/sparkplug/snapshot.ts";
 import type { LossReason } from "../../intake.ts";
 import type { Notes } from "../../journal.ts";
 import type { Permit } from "./access.ts";
@@ -92,7 +93,7 @@ export class Publisher {
     const topic = this.#readTopic(bytes, start + 2, topicEnd, alias);
     if (typeof topic !== "string") {
       const why = `invalid topic in ${end - start} bytes`;
-      this.#hub.keeper.refuse(this.#source, "invalid-topic", why, end - payloadStart, 0, NOTHING);
+      this.#hub.keeper.refuse(this.#source, "invalid-topic", why, end - payloadStart, qos, NOTHING);
       return topic;
     }
     if (qos === 2 && this.#isKnown(packetId)) return undefined;
@@ -105,15 +106,18 @@ export class Publisher {
     const size = end - payloadStart;
     if (this.#permit !== undefined && !this.#permit.allows(topic))
       this.#refuse("not-authorized", REASON.notAuthorized, topic, qos, packetId, size);
+    else if (topic.startsWith(OWN_TOPICS))
+      this.#refuse("reserved-topic", REASON.topicNameInvalid, topic, qos, packetId, size);
     else if (size > this.#hub.messageBytesMax)
       this.#refuse("oversize", REASON.quotaExceeded, topic, qos, packetId, size);
     else if (topic.charCodeAt(0) === DOLLAR && this.#hub.config.dollarTopics === "keep-back")
       this.#setAside(qos, packetId);
     else {
-      const payload = bytes.subarray(payloadStart, end);
+      // Less than subarray() costs, which makes a Buffer.
+      const payload = new Uint8Array(bytes.buffer, bytes.byteOffset + payloadStart, size);
       const acceptedMs = this.#hub.rim.clock();
       const message = { topic, payload, qos, retain: (firstByte & 1) !== 0, properties, acceptedMs };
-      if (qos === 0) this.#hub.keeper.accept(this.#source, message, NOTHING);
+      if (qos === 0) this.#hub.keeper.accept(this.#source, message);
       else {
         const settle = this.#expect(qos, packetId, REASON.success, size);
         this.#hub.keeper.accept(this.#source, message, settle, this.#noteId(qos, packetId));
@@ -127,7 +131,7 @@ export class Publisher {
     const qos = ((firstByte >> 1) & 3) as Qos;
     const why = `PUBLISH has ${packetBytes} bytes, must have ${this.#hub.publishBytesMax} at most`;
     if (this.#version === 5) {
-      this.#hub.keeper.refuse(this.#source, "oversize", "", packetBytes, 0, NOTHING);
+      this.#hub.keeper.refuse(this.#source, "oversize", "", packetBytes, qos, NOTHING);
       return { code: REASON.packetTooLarge, why };
     }
     const topicEnd = head.length < 2 ? 2 : 2 + head.readUInt16BE(0);
@@ -136,7 +140,7 @@ export class Publisher {
     if (qos !== 0 && packetId === 0) return breach("PUBLISH has the packet identifier 0");
     const reading = this.#hub.topics.read(head, 2, topicEnd);
     if (qos === 2 && this.#isKnown(packetId)) return undefined;
-    const topic = "topic" in reading ? reading.topic : "";
+    const topic = typeof reading === "string" ? reading : "";
     this.#refuse("oversize", REASON.quotaExceeded, topic, qos, packetId, packetBytes);
     return undefined;
   }
@@ -154,15 +158,12 @@ export class Publisher {
       return known ?? breach("PUBLISH has neither a topic nor a known topic alias");
     }
     const reading = this.#hub.topics.read(bytes, start, end);
-    if ("fault" in reading) {
-      const { fault } = reading;
-      return malformed(`the topic is no topic name: ${fault}`); // [MQTT-3.3.2-1, -2]
-    }
+    if (typeof reading !== "string") return malformed(`the topic is no topic name: ${reading.fault}`); // [MQTT-3.3.2-1, -2]
     if (alias !== undefined) {
       this.#aliases ??= new Map();
-      this.#aliases.set(alias, reading.topic);
+      this.#aliases.set(alias, reading);
     }
-    return reading.topic;
+    return reading;
   }
 
   /** Whether a QoS 2 packet identifier is under way already; if so, all has been done [MQTT-4.3.3-10]. */

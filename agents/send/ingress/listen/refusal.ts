@@ -24,7 +24,10 @@ export type ConnectionRefusal =
   | "topic-alias"
   | "unfinished-packets"
   | "keep-alive"
-  | "taken-over";
+  | "taken-over"
+  | "user-changed"
+  | "revoked"
+  | "access-changed";
 
 export function nameFlaw({ code }: Flaw): ConnectionRefusal {
   switch (code) {

@@ -4,6 +4,7 @@
 import type { Connect, Will } from "../../../../shared/mqtt/connect-packet.ts";
 import { ACK } from "../../../../shared/mqtt/server-packets.ts";
 import type { Notes } from "../../journal.ts";
+import { matchName } from "./access.ts";
 import type { Keeper } from "./keeper.ts";
 import { formatWill, parseRecord, parseWill, Session, type SessionClient } from "./session.ts";
 
@@ -14,6 +15,8 @@ export type BookOptions = {
   readonly source: string;
   readonly sessionsMax: number;
   readonly sessionExpirySecondsMax: number;
+  /** Those that many connections may have at a time. */
+  readonly sharedClientIds: readonly string[];
 };
 
 export type BookRim = {
@@ -66,7 +69,7 @@ export class SessionBook {
       }
       const session = new Session(source, clientId, record.generation, record.expirySeconds);
       session.record(0);
-      for (const [filter, qos] of record.subscriptions) session.subscribe(filter, qos);
+      for (const subscription of record.subscriptions) session.subscribe(...subscription);
       session.endsMs = this.#rim.steady() + record.expirySeconds * 1000 - awayMs;
       byGeneration.set(record.generation, session);
       this.#sessions.set(clientId, session);
@@ -89,8 +92,20 @@ export class SessionBook {
     }
   }
 
-  /** Gives the client its session, as it was or new; whoever had it before loses it [MQTT-3.1.4-3]. */
+  /**
+   * Gives the client its session. One whose id others use as well gets one of its own: nobody loses anything by it,
+   * and it ends with its connection.
+   */
   open(connect: Connect, clientId: string, expirySeconds: number, client: SessionClient): Opened {
+    if (!this.#options.sharedClientIds.some((ids) => matchName(ids, clientId)))
+      return this.#open(connect, clientId, expirySeconds, client);
+    // No client id can have U+0000 in it [MQTT-1.5.4-2].
+    const own = `${clientId}\0${this.#rim.newGeneration()}`;
+    return this.#open({ ...connect, cleanStart: true }, own, 0, client);
+  }
+
+  /** Its session, as it was or new; whoever had it before loses it [MQTT-3.1.4-3]. */
+  #open(connect: Connect, clientId: string, expirySeconds: number, client: SessionClient): Opened {
     const known = this.#sessions.get(clientId);
     // A will with a delay is not sent when the session goes on within it [MQTT-3.1.3-9].
     const goesOn = known?.isDurable === true && !connect.cleanStart;

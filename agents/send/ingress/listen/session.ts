@@ -2,6 +2,7 @@
 // its will. One that outlives its connection is kept in the journal, and with it each identifier in the transaction of its message.
 import type { Qos } from "../../../../shared/message.ts";
 import type { Will } from "../../../../shared/mqtt/connect-packet.ts";
+import { matchTopic } from "../../../../shared/mqtt/topic.ts";
 import type { Notes } from "../../journal.ts";
 
 /** taken: waits for the journal · kept: PUBREC was sent · releasing: PUBREL came, the identifier is being forgotten. */
@@ -14,13 +15,25 @@ export type SessionClient = {
   acknowledge(firstByte: number, packetId: number, code: number): void;
 };
 
+export type Subscription = {
+  readonly qos: Qos;
+  /** 0: it has none. */
+  readonly identifier: number;
+  readonly retainAsPublished: boolean;
+};
+
 export type SessionRecord = {
   /** Names its identifiers and its will in the journal; no two sessions have the same. */
   readonly generation: string;
   readonly expirySeconds: number;
   /** When its connection ended, wall clock; 0 while it has one. */
   readonly awaySinceMs: number;
-  readonly subscriptions: readonly (readonly [filter: string, qos: Qos])[];
+  readonly subscriptions: readonly (readonly [
+    filter: string,
+    qos: Qos,
+    identifier?: number,
+    asPublished?: boolean,
+  ])[];
 };
 
 export class Session {
@@ -34,7 +47,7 @@ export class Session {
   /** Whether the journal may hold something of it. */
   #isKept = false;
   #ids: Map<number, IdState> | undefined;
-  #subscriptions: Map<string, Qos> | undefined;
+  #subscriptions: Map<string, Subscription> | undefined;
 
   constructor(
     readonly source: string,
@@ -105,9 +118,16 @@ export class Session {
     return this.#subscriptions?.has(filter) === true;
   }
 
-  subscribe(filter: string, qos: Qos): void {
+  subscribe(filter: string, qos: Qos, identifier = 0, retainAsPublished = false): void {
     this.#subscriptions ??= new Map();
-    this.#subscriptions.set(filter, qos);
+    this.#subscriptions.set(filter, { qos, identifier, retainAsPublished });
+  }
+
+  /** The subscriptions to a topic; shared ones take no part. */
+  match(topic: string): Subscription[] {
+    return [...(this.#subscriptions ?? [])].flatMap(([filter, subscription]) =>
+      filter.startsWith("$share/") || !matchTopic(filter, topic) ? [] : [subscription],
+    );
   }
 
   unsubscribe(filter: string): boolean {
@@ -115,7 +135,12 @@ export class Session {
   }
 
   record(awaySinceMs: number): Notes {
-    const subscriptions = [...(this.#subscriptions ?? [])];
+    const subscriptions = [...(this.#subscriptions ?? [])].map(
+      ([filter, { qos, identifier, retainAsPublished }]) =>
+        identifier === 0 && !retainAsPublished
+          ? ([filter, qos] as const)
+          : ([filter, qos, identifier, retainAsPublished] as const),
+    );
     const { generation, expirySeconds } = this;
     this.#isKept = true;
     const record: SessionRecord = { generation, expirySeconds, awaySinceMs, subscriptions };

@@ -43,11 +43,14 @@ export function readUsers(path: string): UsersRead {
   return { ok: true, users };
 }
 
-export type Judgement = "right" | "wrong" | "busy";
+/** With the hash that the password fitted: the client may stay as long as its user has it. */
+export type Judgement =
+  | { readonly verdict: "right"; readonly hash: string }
+  | { readonly verdict: "wrong" | "busy" };
 
 export class UserDesk {
   readonly #path: string;
-  readonly #onProblem: (why: string | undefined) => void;
+  readonly #onRead: (problem: string | undefined) => void;
   #users: Users;
   #version: string;
   #lookedMs = Number.NEGATIVE_INFINITY;
@@ -57,36 +60,43 @@ export class UserDesk {
   /** Digests of name, hash and password that belong together. */
   readonly #known = new Map<string, Buffer>();
 
-  constructor(path: string, users: Users, onProblem: (why: string | undefined) => void) {
+  /** `onRead`: the file has changed and was read; the problem, if it could not be used. */
+  constructor(path: string, users: Users, onRead: (problem: string | undefined) => void) {
     this.#path = path;
     this.#users = users;
     this.#version = stamp(path);
-    this.#onProblem = onProblem;
+    this.#onRead = onRead;
   }
 
   async judge(name: string, password: Uint8Array, nowMs: number): Promise<Judgement> {
-    this.#refresh(nowMs);
+    this.refresh(nowMs);
     const hash = this.#users.get(name);
     const digest = createHmac("sha256", this.#key)
       .update(`${name.length}:${name}${hash}`)
       .update(password)
       .digest();
     const known = this.#known.get(name);
-    if (hash !== undefined && known !== undefined && timingSafeEqual(known, digest)) return "right";
-    if (this.#queue.length >= QUEUE_MAX) return "busy";
+    if (hash !== undefined && known !== undefined && timingSafeEqual(known, digest))
+      return { verdict: "right", hash };
+    if (this.#queue.length >= QUEUE_MAX) return { verdict: "busy" };
     if (this.#running >= CHECKS_MAX) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#running++;
     try {
       // An unknown name takes as long as a known one, so that nobody can find out which there are.
       const isRight = await verify(password, hash ?? this.#anyHash());
-      if (!isRight || hash === undefined) return "wrong";
+      if (!isRight || hash === undefined) return { verdict: "wrong" };
     } finally {
       this.#running--;
       this.#queue.shift()?.();
     }
     if (this.#known.size >= KNOWN_MAX) this.#known.clear();
     this.#known.set(name, digest);
-    return "right";
+    return { verdict: "right", hash };
+  }
+
+  /** Whether the user is there and has this password still. */
+  stands(name: string, hash: string): boolean {
+    return this.#users.get(name) === hash;
   }
 
   #anyHash(): string {
@@ -94,7 +104,8 @@ export class UserDesk {
     return "$2b$10$abcdefghijklmnopqrstuuPzbY4mO0Xy5m1z4m8s0y5cH8b1j8h6e";
   }
 
-  #refresh(nowMs: number): void {
+  /** Reads the file again when it has changed. */
+  refresh(nowMs: number): void {
     if (nowMs - this.#lookedMs < LOOK_AGAIN_MS) return;
     this.#lookedMs = nowMs;
     const version = stamp(this.#path);
@@ -102,7 +113,7 @@ export class UserDesk {
     this.#version = version;
     const read = readUsers(this.#path);
     if (read.ok) this.#users = read.users;
-    this.#onProblem(read.ok ? undefined : read.problem);
+    this.#onRead(read.ok ? undefined : read.problem);
   }
 }
 

@@ -92,9 +92,13 @@ test("loadRecvConfig() fills in every default of the smallest files", () => {
       topics: { topics: ["#"], rules: [], topicPrefix: "", qosMax: 2, retain: "forward" },
       inflightMax: 100,
       inflightBytesMax: undefined,
+      ackTimeoutSeconds: 120,
       rate: undefined,
       connectionsMax: 1,
       plan: { backlog: "oldest-first", drainPerSecond: 0, retentionHours: 0, overflow: "drop-oldest" },
+      oversize: "dead-letter",
+      messageBytesMax: undefined,
+      followsReference: true,
       status: undefined,
       probe: undefined,
     },
@@ -133,7 +137,8 @@ test("loadRecvConfig() takes the files that a profile names from beside the prof
 
 const URL_ALLOWED =
   "must be mqtt, mqtts, ws or wss://HOST[:PORT], with the user in username and password_file";
-const TYPES = '"mqtt", "hivemq-cloud", "emqx-cloud", "aws-iot", "azure-iot-hub" or "azure-event-grid"';
+const TYPES =
+  '"mqtt", "hivemq-cloud", "emqx-cloud", "aws-iot", "azure-iot-hub", "azure-event-grid" or "sparkplug"';
 const PROFILE_FAULTS: [from: string, to: string, line: string][] = [
   ['type = "mqtt"', 'type = "mqqt"', `hq.toml:1:1: type: is "mqqt"; must be ${TYPES} (did you mean "mqtt"?)`],
   ['type = "mqtt"', 'type = "kafka"', `hq.toml:1:1: type: is "kafka"; must be ${TYPES}`],
@@ -175,7 +180,7 @@ const PROFILE_FAULTS: [from: string, to: string, line: string][] = [
   [
     '"plant-7"',
     '"x"\nqueue_messages_max = 5',
-    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, proxy, client_id, connections, name, topics, topic_prefix, qos_max, retain, rule, inflight_max, messages_per_second, bytes_per_second, backlog, drain_per_second, retention_hours, overflow, status, probe",
+    "hq.toml:4:1: queue_messages_max: is not a known key; must be one of type, url, mqtt_version, username, password_file, password_env, keepalive_seconds, connect_timeout_seconds, reconnect_min_ms, reconnect_max_ms, tls, proxy, client_id, connections, name, topics, topic_prefix, qos_max, retain, rule, inflight_max, ack_timeout_seconds, messages_per_second, bytes_per_second, backlog, drain_per_second, retention_hours, overflow, status, oversize, probe, server_reference, limits",
   ],
   [
     '"plant-7"',

@@ -222,6 +222,75 @@ test("TargetDesk.bound() counts once what was settled out of turn in a content t
   expect(lab.ledger("hq")).toMatchObject({ accepted: 5, forwarded: 2, lost: { overflow: 1 }, held: 2 });
 });
 
+test("TargetDesk sends what may go at once in its order with all else, and books each of them once", () => {
+  const { hq, lab } = open();
+  const judged: string[] = [];
+  hq.rule = (message) => {
+    judged.push(message.topic);
+    return message.topic === "no" ? { outcome: "filtered/topics" } : { publish: message };
+  };
+  const topics = ["a", "b", "no", "one", "c", "d", "e", "f"];
+  const qosOf = (topic: string) => (topic === "one" ? 1 : 0);
+  hq.answer = (topic) => (topic === "one" ? undefined : ["forwarded"]);
+  hq.roomNow = 4;
+  hq.connect(10);
+  lab.arrive(topics, 1, qosOf);
+  lab.run();
+  expect(hq.sent).toEqual(topics.filter((topic) => topic !== "no"));
+  expect(judged).toEqual(topics);
+  // Behind "one", which is not acknowledged, nothing is booked.
+  expect(lab.ledger("hq")).toMatchObject({ forwarded: 2, filtered: { topics: 1 }, held: 5 });
+  lab.desk.save();
+  expect(lab.log.value("target.hq/cursor")).toBe("1:3");
+  hq.settle(1);
+  lab.run();
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 8, forwarded: 7, filtered: { topics: 1 }, held: 0 });
+  hq.roomNow = 5000;
+  const many = names("m", 1, 3000);
+  lab.arrive(many, 1, () => 0);
+  lab.run();
+  expect(hq.sent.slice(7)).toEqual(many);
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 3008, forwarded: 3007, held: 0 });
+  lab.desk.save();
+  expect(lab.log.value("target.hq/cursor")).toBe("2:0");
+});
+
+test("TargetDesk sends no more at once than its window while an older message waits", () => {
+  const { hq, lab } = open();
+  hq.answer = () => undefined;
+  hq.sendNow = ({ topic, qos }) => {
+    if (qos === 0) hq.sent.push(topic);
+    return qos === 0;
+  };
+  hq.connect(10);
+  lab.arrive(["slow", ...names("m", 1, 100)], 1, (topic) => (topic === "slow" ? 1 : 0));
+  lab.arrive(names("n", 1, 100), 1, () => 0);
+  lab.run();
+  expect(hq.sent).toEqual(["slow", ...names("m", 1, 9)]);
+  expect(lab.ledger("hq")).toMatchObject({ forwarded: 0, held: 201 });
+  hq.settle(1);
+  lab.run();
+  expect(hq.sent).toHaveLength(201);
+  expect(lab.ledger("hq")).toMatchObject({ forwarded: 201, held: 0 });
+  expect(lab.desk.idle).toBe(true);
+});
+
+test("TargetDesk.bound() passes what was settled behind the content that it drops", () => {
+  const { hq, lab } = open(PLAIN_PLAN, 3000);
+  hq.answer = undefined;
+  lab.arrive(["a"], 1000);
+  lab.arrive(["b"], 1000);
+  hq.connect(4);
+  lab.run();
+  hq.flights.splice(1, 1)[0]?.settle("forwarded");
+  lab.arriveMany("m", 1, 1000);
+  lab.desk.bound();
+  expect(lab.ledger("hq")).toMatchObject({ accepted: 3, forwarded: 1, lost: { overflow: 1 }, held: 1 });
+  hq.connect(0);
+  lab.desk.save();
+  expect(lab.log.value("target.hq/cursor")).toBe("2:0");
+});
+
 test("TargetDesk.bound() has booked what is gone when the agent dies right after", () => {
   const { lab } = open(PLAIN_PLAN, 5000);
   lab.arriveMany("m", 20, 1000);

@@ -9,7 +9,7 @@ import { PLAIN_PLAN, type TargetPlan } from "../../../../agents/recv/targets/pla
 import type { Judgement, TargetOutcome } from "../../../../agents/recv/targets/runner.ts";
 import type { Target, TargetState } from "../../../../agents/recv/targets/target.ts";
 import { ContentWriter } from "../../../../shared/framing/content.ts";
-import type { Message } from "../../../../shared/message.ts";
+import type { Message, Qos } from "../../../../shared/message.ts";
 import type { BlockLog } from "../../../../shared/store/block-log.ts";
 import { openBlockLog } from "../../../../shared/store/open.ts";
 
@@ -25,6 +25,8 @@ export class FakeTarget implements Target {
   window = 0;
   /** Topics in the order they were published. */
   readonly sent: string[] = [];
+  /** Messages of QoS 0 that it takes at once. */
+  roomNow = 0;
   readonly flights: { topic: string; settle: Settle }[] = [];
   answer: ((topic: string) => [TargetOutcome, string?] | undefined) | undefined = () => ["forwarded"];
   rule: (message: Message, ageMs: number) => Judgement = (publish) => ({ publish });
@@ -49,6 +51,13 @@ export class FakeTarget implements Target {
 
   judge(message: Message, ageMs: number): Judgement {
     return this.rule(message, ageMs);
+  }
+
+  sendNow({ topic, qos }: Message): boolean {
+    if (qos !== 0 || this.roomNow === 0 || this.flights.length > 0) return false;
+    this.roomNow--;
+    this.sent.push(topic);
+    return true;
   }
 
   publish({ topic }: Message, onSettled: Settle): void {
@@ -99,18 +108,18 @@ export class TargetLab {
   }
 
   /** A content of these topics, with a payload each. */
-  arrive(topics: readonly string[], payloadBytes = 1): void {
+  arrive(topics: readonly string[], payloadBytes = 1, qosOf: (topic: string) => Qos = () => 1): void {
     const writer = new ContentWriter();
     const messages = topics.map((topic) => {
       const payload = Buffer.alloc(payloadBytes, topic);
       const message = {
         topic,
         payload,
-        qos: 1,
+        qos: qosOf(topic),
         retain: false,
         properties: undefined,
         acceptedMs: this.nowMs,
-      } as const;
+      };
       writer.addMessage(message);
       return message;
     });

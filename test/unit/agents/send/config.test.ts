@@ -87,6 +87,8 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
       bytesMax: 1_073_741_824,
       ageHoursMax: 0,
       durability: "fsync",
+      waitingBytesMax: 33_554_432,
+      qos0Overflow: "drop-newest",
     },
     limits: { messageBytesMax: 1_048_576 },
     admin: undefined,
@@ -114,6 +116,7 @@ test("loadSendConfig() fills in every default of the smallest file", () => {
         cleanStart: false,
         sessionExpirySeconds: 86_400,
         receiveMaximum: 1000,
+        sparkplug: undefined,
       },
     ],
   });
@@ -271,6 +274,11 @@ const ONE_FAULT: [from: string, to: string, line: string][] = [
     '"journal"',
     '"journal"\ndurability = "fsnyc"',
     'send.toml:9:1: journal.durability: is "fsnyc"; must be "fsync", "os" or "memory" (did you mean "fsync"?)',
+  ],
+  [
+    '"journal"',
+    '"journal"\nqos0_overflow = "drop-odlest"',
+    'send.toml:9:1: journal.qos0_overflow: is "drop-odlest"; must be "drop-newest" or "drop-oldest" (did you mean "drop-oldest"?)',
   ],
   [
     '"mqtt://127.0.0.1"',
@@ -661,4 +669,58 @@ grace_seconds = 1
       expect(printed.join()).not.toMatch(/undefined|\[object|[Ii]nvalid input/);
     }
   }
+});
+
+test("loadSendConfig() takes sparkplug as a switch and as a table, and tells what does not go together", () => {
+  const sparkplug = SOURCE.replace("plant/#", "spBv1.0/#");
+  expect(config(LINK + sparkplug).sources[0]?.sparkplug).toBeUndefined();
+  expect(config(`${LINK}${sparkplug}sparkplug = false\n`).sources[0]?.sparkplug).toBeUndefined();
+  const defaults = {
+    groups: undefined,
+    primaryHostId: undefined,
+    stateFormats: ["3.0"],
+    snapshotMs: 60_000,
+    rebirth: true,
+    rebirthMinMs: 30_000,
+    rebirthsPerSecondMax: 10,
+    nodesMax: 10_000,
+    metricsPerNodeMax: 50_000,
+    memoryBytesMax: 268_435_456,
+  };
+  expect(config(`${LINK}${sparkplug}sparkplug = true\n`).sources[0]?.sparkplug).toEqual(defaults as never);
+  const table = `${LINK}${sparkplug}[source.sparkplug]\nprimary_host_id = "scada"\nstate_format = "both"\ngroups = ["a"]\n`;
+  expect(config(table).sources[0]?.sparkplug).toEqual({
+    ...defaults,
+    primaryHostId: "scada",
+    stateFormats: ["3.0", "2.2"],
+    groups: ["a"],
+  } as never);
+  expect(faults(`${table}snapshot_second = 5\n`)).toEqual([
+    'send.toml:18:1: source[0].sparkplug.snapshot_second: is not a known key; did you mean "snapshot_seconds"?',
+  ]);
+  expect(faults(`${LINK}${sparkplug}sparkplug = 3\n`)).toEqual([
+    "send.toml:14:1: source[0].sparkplug: is 3; must be true, false or a table",
+  ]);
+  expect(faults(table.replace('"scada"', '"a/b"'))).toEqual([
+    'send.toml:15:1: source[0].sparkplug.primary_host_id: is "a/b", which has the character "/"; must be one level of a topic: without "/", "+" and "#"',
+  ]);
+  expect(faults(`${GOOD}sparkplug = true\n`)).toEqual([
+    'send.toml:14:1: source[0].sparkplug: is on, but none of the topics is of Sparkplug; must go with topics such as "spBv1.0/#"',
+  ]);
+  const listen =
+    '[[source]]\nname = "l"\ntype = "listen"\nanonymous = true\nsubscriptions = "refuse"\nsparkplug = true\n[[source.listener]]\naddress = "127.0.0.1:1883"\n';
+  expect(faults(LINK + listen)).toEqual([
+    'send.toml:13:1: source[0].subscriptions: is "refuse"; must be "accept" with sparkplug, or edge nodes could hear neither STATE nor requests',
+  ]);
+  const classes = Array.from(
+    { length: 15 },
+    (_, index) => `[[priority]]\nname = "p${index}"\ntopics = "p${index}/#"\n`,
+  ).join("");
+  expect(faults(`${LINK}${classes}${sparkplug}sparkplug = true\n`)).toEqual([
+    "send.toml:9:1: priority: has 15 classes; must have at most 14 with sparkplug",
+  ]);
+  const twin = `${sparkplug.replace('"a"', '"b"')}client_id = "tidegate-send-plant-7-a-sparkplug"\n`;
+  expect(faults(`${LINK}${sparkplug}sparkplug = true\n${twin}`)).toEqual([
+    'send.toml:20:1: source[1].client_id: is "tidegate-send-plant-7-a-sparkplug at 127.0.0.1:1883", as in line 9 already; must be unique',
+  ]);
 });

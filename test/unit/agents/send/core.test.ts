@@ -24,6 +24,8 @@ const OPTIONS: SendCoreOptions = {
   repeatAfterMs: 0,
   blockBytes: 49_152,
   messageBytesMax: 100_000,
+  waitingBytesMax: 33_554_432,
+  qos0Overflow: "drop-newest",
   filters: [{ name: "quiet", drop: ["quiet/#"] }],
   priorities: [{ stream: 1, topics: ["alarm/#"] }],
   latestOnly: ["fast/#"],
@@ -60,6 +62,7 @@ function makeCore(change: Partial<SendCoreOptions> = {}, log?: BlockLog, nowMs =
   let next = 1n;
   const core = new SendCore(options, open, paths, moment(nowMs), () => next++, {
     waiting: () => {},
+    ready: () => {},
     lost: (source, reason, topic) => events.push(`lost ${source} ${reason} ${topic}`),
     blocked: (why) => events.push(why === undefined ? "takes again" : `blocked: ${why}`),
     skipped: (reason, messages) => events.push(`skipped ${reason} ${messages}`),
@@ -107,6 +110,7 @@ function receive(): string[] {
     gap: (_stream, { first, count }) => out.push(`gap ${first}+${count}`),
     heartbeat: () => {},
     journalChanged: () => {},
+    sinceKnown: () => {},
     epochChanged: () => {},
     restored: () => {},
     refused: (reason) => out.push(`refused ${reason}`),
@@ -135,7 +139,7 @@ function makePair(kept: Buffer[], copied: Buffer[]) {
       onError: () => {},
     }),
   }));
-  const output = { waiting: () => {}, lost: () => {}, blocked: () => {}, skipped: () => {} };
+  const output = { waiting: () => {}, lost: () => {}, blocked: () => {}, ready: () => {}, skipped: () => {} };
   return { paths, core: new SendCore(OPTIONS, open, paths, moment(0), () => 1n, output) };
 }
 
@@ -145,6 +149,26 @@ const adds = ({ accepted, forwarded, held, filtered, lost }: SendCore["ledger"])
 };
 
 describe("SendCore", () => {
+  test("leaves contents alone that wait for the link, however many come after them", () => {
+    linkOpen = false;
+    const { core, drain } = makeCore({ durability: "os" });
+    const sent: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      for (let turn = 0; turn < 5; turn++) {
+        for (let n = 0; n < 45; n++) {
+          const payload = `${round}/${turn}/${n} `.repeat(120);
+          core.accept("a", message("plant/t", payload), () => {});
+          sent.push(`plant/t=${payload}`);
+        }
+        core.flush(0);
+      }
+      linkOpen = true;
+      drain();
+      linkOpen = false;
+    }
+    expect(receive()).toEqual(sent);
+  });
+
   test("settles a message only after the journal has it, and sends it once", () => {
     const { core, drain } = makeCore();
     let settled = 0;
@@ -314,7 +338,7 @@ describe("SendCore", () => {
   });
 
   test("a full journal makes room by what was sent, and blocks when nothing was", () => {
-    const { core, drain } = makeCore({ journalBytesMax: 50_000, messageBytesMax: 30_000 });
+    const { core, drain } = makeCore({ durability: "os", journalBytesMax: 50_000, messageBytesMax: 30_000 });
     for (let i = 0; i < 5; i++) {
       core.accept("a", message("plant/t", "z".repeat(20_000)), () => {});
       expect(core.flush(0)).toBe(true);
@@ -337,6 +361,49 @@ describe("SendCore", () => {
     expect(settled).toBe(5);
     expect(adds(core.ledger)).toBe(true);
   });
+
+  test.each(["drop-newest", "drop-oldest"] as const)(
+    "while the journal is full, QoS 0 beyond the waiting room is lost by %s, and nothing else is",
+    (qos0Overflow) => {
+      const limits = { journalBytesMax: 20_000, waitingBytesMax: 60_000, qos0Overflow };
+      const { core, drain } = makeCore({ ...limits, blockBytes: 6000, latestOnly: ["fast/#"] });
+      linkOpen = false;
+      const settled: string[] = [];
+      const take = (topic: string, qos: 0 | 1) => {
+        const text = topic.padEnd(2000, ".");
+        core.accept("a", message(topic, text, { qos }), () => settled.push(topic));
+        core.flush(0);
+      };
+      // Every fourth is of QoS 1; they are settled in their order, whatever is dropped between them.
+      for (let number = 0; number < 200; number++) take(`plant/${number}`, number % 4 === 0 ? 1 : 0);
+      take("fast/a", 1);
+      take("fast/a", 1);
+      const { lost, held } = core.ledger;
+      expect(adds(core.ledger)).toBe(true);
+      expect(lost.overflow).toBeGreaterThan(100);
+      expect(held + (lost.overflow ?? 0)).toBe(202);
+      linkOpen = true;
+      for (let turn = 0; turn < 30; turn++) {
+        drain();
+        core.flush(0);
+      }
+      expect(core.ledger).toMatchObject({ held: 0, lost: { overflow: lost.overflow ?? 0 } });
+      expect(adds(core.ledger)).toBe(true);
+      const numbers = receive()
+        .flatMap((text) => /^plant\/(\d+)=/.exec(text)?.[1] ?? [])
+        .map(Number);
+      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+      expect(numbers.filter((number) => number % 4 === 0)).toHaveLength(50);
+      const unsure = numbers.filter((number) => number % 4 !== 0);
+      expect(unsure).toHaveLength(150 - (lost.overflow ?? 0));
+      // Behind the first few, which are in the journal.
+      const survives = qos0Overflow === "drop-newest" ? 21 : 197;
+      const isGone = qos0Overflow === "drop-newest" ? 197 : 21;
+      expect([unsure.includes(survives), unsure.includes(isGone)]).toEqual([true, false]);
+      const sure = settled.filter((topic) => Number(topic.split("/")[1]) % 4 === 0);
+      expect(sure).toEqual(Array.from({ length: 50 }, (_, index) => `plant/${index * 4}`));
+    },
+  );
 });
 
 describe("SendCore with two paths", () => {
@@ -366,5 +433,71 @@ describe("SendCore with two paths", () => {
     expect(receive().map((text) => text.split("=")[0])).toEqual(
       Array.from({ length: 40 }, (_, round) => `plant/${round}`),
     );
+  });
+});
+
+describe("the agent's own messages", () => {
+  test("come after everything else, older ones of a topic give way, and the ledger has them", () => {
+    linkOpen = false;
+    const { core, drain } = makeCore({ priorities: [{ stream: 1, topics: ["alarm/#", "$tidegate/#"] }] });
+    core.acceptOwn(message("$tidegate/x", "old"));
+    core.flush(0);
+    core.accept("a", message("slow"), () => {});
+    core.acceptOwn(message("$tidegate/x", "new"));
+    core.accept("a", message("alarm/1"), () => {});
+    core.flush(0);
+    expect(core.ownWaiting).toBe(2);
+    linkOpen = true;
+    drain();
+    expect(receive()).toEqual(["alarm/1=x", "slow=x", "conflated*1", "$tidegate/x=new"]);
+    expect(core.ownWaiting).toBe(0);
+    expect(core.ledger).toMatchObject({ accepted: 4, forwarded: 3, held: 0, lost: { conflated: 1 } });
+  });
+
+  test("have their own stream where no rule is configured, too", () => {
+    const { core } = makeCore({ priorities: [], latestOnly: [], filters: [] });
+    core.acceptOwn(message("$tidegate/x"));
+    core.accept("a", message("slow"), () => {});
+    core.flush(0);
+    expect(core.journal.streams).toEqual([0, 15]);
+  });
+
+  test("are taken from nobody else: the topics are refused by name, unless a filter drops them first", () => {
+    const { core } = makeCore({ filters: [{ name: "own", drop: ["$tidegate/y"] }] });
+    core.accept("a", message("$tidegate/x"), () => {});
+    core.accept("a", message("$tidegate/y"), () => {});
+    expect(core.ledger).toMatchObject({ lost: { "reserved-topic": 1 }, filtered: { own: 1 } });
+    expect(events).toEqual(["lost a reserved-topic $tidegate/x"]);
+  });
+
+  test("that have not left take an eighth of the journal at most, or one that is larger by itself", () => {
+    linkOpen = false;
+    const { core, drain } = makeCore({ durability: "os", journalBytesMax: 400_000 });
+    const own = (name: string, bytes: number) =>
+      core.acceptOwn(message(`$tidegate/${name}`, "x".repeat(bytes)));
+    expect([own("a", 60_000), own("b", 10)]).toEqual([true, false]);
+    core.flush(0);
+    expect(own("b", 10)).toBe(false);
+    linkOpen = true;
+    drain();
+    linkOpen = false;
+    expect([own("c", 30_000), own("d", 19_000), own("e", 2000)]).toEqual([true, true, false]);
+    core.flush(0);
+    expect(own("e", 2000)).toBe(false);
+    linkOpen = true;
+    drain();
+    expect(own("e", 2000)).toBe(true);
+  });
+
+  test("wait while the journal refuses", () => {
+    const log = openBlockLog(workspace.path("journal"), "journal.db", "fsync");
+    const { core } = makeCore({}, log);
+    log.append = () => {
+      throw new Error("the disk is full");
+    };
+    expect(core.acceptOwn(message("$tidegate/x"))).toBe(true);
+    core.flush(0);
+    expect(core.acceptOwn(message("$tidegate/x"))).toBe(false);
+    expect(core.acceptOwn(message("$tidegate/x", "x".repeat(100_001)))).toBe(false);
   });
 });

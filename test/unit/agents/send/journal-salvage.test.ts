@@ -10,7 +10,7 @@ import { ContentWriter, decodeContent } from "../../../../shared/framing/content
 import type { BlockLog, Repair } from "../../../../shared/store/block-log.ts";
 import { openBlockLog } from "../../../../shared/store/open.ts";
 import { Workspace } from "../../../support/workspace.ts";
-import { alterFile, copyLog, PAGE } from "../../shared/store/sample-log.ts";
+import { alterFile, copyLog, forgetIndex, PAGE } from "../../shared/store/sample-log.ts";
 
 const workspace = new Workspace("journal");
 afterAll(() => workspace.remove());
@@ -101,6 +101,7 @@ function zeroLeaf(file: string): void {
 test("adoptJournal() keeps the journal when only rows are gone, and the lane announces them", () => {
   const directory = workspace.path("rows");
   const { journalId } = fillJournal(directory);
+  forgetIndex(join(directory, "journal.db"));
   zeroLeaf(join(directory, "journal.db"));
   const { journal, repairs } = openJournal(directory);
   const [repair] = repairs;

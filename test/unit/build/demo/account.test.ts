@@ -14,7 +14,7 @@ const GOOD: Snapshot = {
   outOfOrder: 0,
   send: { ledger: { accepted: 10, forwarded: 8, held: 0, filtered: { "no-debug": 2 }, lost: {} } },
   recv: {
-    ledger: { lost: {} },
+    ledger: { lost: {}, comparison: { difference: 0 } },
     targets: [{ ledger: { accepted: 8, forwarded: 8, held: 0, filtered: {}, lost: {} } }],
   },
 };
@@ -51,7 +51,9 @@ test("findDisagreements() names any single count that is off", () => {
     withTarget({ accepted: 9 }),
     withTarget({ forwarded: 7, held: 1 }),
     withTarget({ lost: { refused: 1 } }),
-    { ...GOOD, recv: { ...GOOD.recv, ledger: { lost: { gap: 1 } } } },
+    { ...GOOD, recv: { ...GOOD.recv, ledger: { ...GOOD.recv.ledger, lost: { gap: 1 } } } },
+    { ...GOOD, recv: { ...GOOD.recv, ledger: { lost: {}, comparison: { difference: 1 } } } },
+    { ...GOOD, recv: { ...GOOD.recv, ledger: { lost: {}, comparison: null } } },
     { ...GOOD, recv: {} },
     { ...GOOD, send: {} },
   ];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { constants, zstdCompressSync } from "node:zlib";
 import { compressContent, decompressContent } from "../../../../shared/framing/compression.ts";
-import { isOneFrame } from "../../../../shared/framing/zstd-frame.ts";
+import { measureFrame } from "../../../../shared/framing/zstd-frame.ts";
 import { Random } from "../fec/random.ts";
 
 const { ZSTD_c_checksumFlag, ZSTD_c_contentSizeFlag, ZSTD_c_compressionLevel } = constants;
@@ -27,7 +27,8 @@ describe("decompressContent()", () => {
         for (const params of SETTINGS) {
           const content = makeContent(random, bytes, alphabet);
           const frame = zstdCompressSync(content, { params });
-          expect(isOneFrame(frame)).toBe(true);
+          const says = params[ZSTD_c_contentSizeFlag] !== 0;
+          expect(measureFrame(frame)).toEqual({ contentBytes: says ? bytes : undefined });
           expect(Buffer.from(decompressContent(frame, 1_000_000) ?? "none").equals(content)).toBe(true);
         }
       }
@@ -43,6 +44,19 @@ describe("decompressContent()", () => {
       for (const more of [Buffer.alloc(1), frame, Buffer.from("502a4d1800000000", "hex")])
         expect(decompressContent(Buffer.concat([frame, more]), 10_000)).toBeUndefined();
     }
+  });
+
+  test("refuses a frame that holds more or less than it says, without room for what it says", () => {
+    const frame = Buffer.from(zstdCompressSync(makeContent(new Random(5), 3000, 4)));
+    const at = frame.readUInt16LE(5) === 3000 - 256 ? 5 : 6;
+    expect(frame.readUInt16LE(at)).toBe(3000 - 256);
+    for (const said of [1, 2000, 2999, 3001, 60_000]) {
+      const lie = Buffer.from(frame);
+      lie.writeUInt16LE(said, at);
+      expect(decompressContent(lie, 100_000)).toBeUndefined();
+    }
+    expect(decompressContent(frame, 2999)).toBeUndefined();
+    expect(decompressContent(frame, 3000)).toHaveLength(3000);
   });
 
   test("never throws on bytes of any kind", () => {

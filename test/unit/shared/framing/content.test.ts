@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ContentWriter, decodeContent } from "../../../../shared/framing/content.ts";
+import { ContentWriter, decodeAfter, decodeContent } from "../../../../shared/framing/content.ts";
 import { MESSAGES, makeMessage } from "./samples.ts";
 
 function encode(): { content: Buffer; count: number } {
@@ -74,5 +74,40 @@ describe("decodeContent()", () => {
     for (const [name, bytes] of Object.entries(cases)) {
       expect([name, decodeContent(Uint8Array.from(bytes), 1)]).toEqual([name, undefined]);
     }
+  });
+});
+
+describe("decodeAfter()", () => {
+  test("gives what decodeContent() gives, without what was skipped, wherever that ends", () => {
+    const writer = new ContentWriter();
+    for (let index = 0; index < 6; index++) {
+      writer.addMessage(makeMessage({ topic: `t${index}` }));
+      writer.addSkip(2 + index, index % 2 === 0 ? "expired" : "conflated");
+    }
+    const { count } = writer;
+    const content = writer.take();
+    const frames = decodeContent(content, count) ?? [];
+    for (let skip = 0; skip <= count; skip++) {
+      const topics: string[] = [];
+      const skips: { count: number; reason: string }[] = [];
+      let at = 0;
+      for (const frame of frames) {
+        const size = frame.type === "skip" ? frame.count : 1;
+        at += size;
+        if (at <= skip) continue;
+        if (frame.type === "message") topics.push(frame.message.topic);
+        else skips.push({ count: Math.min(size, at - skip), reason: frame.reason });
+      }
+      const decoded = decodeAfter(content, count, skip);
+      expect(decoded?.messages.map(({ topic }) => topic)).toEqual(topics);
+      expect(decoded?.skips as object[]).toEqual(skips);
+    }
+    expect(decodeAfter(content, count + 1, 0)).toBeUndefined();
+  });
+
+  test("does not take ever longer for each of many skips", () => {
+    const writer = new ContentWriter();
+    for (let index = 0; index < 400_000; index++) writer.addSkip(1, "expired");
+    expect(decodeAfter(writer.take(), 400_000, 0)?.skips).toHaveLength(400_000);
   });
 });

@@ -34,6 +34,7 @@ function openReceiver(linkKeys: readonly Uint8Array[]) {
     gap: () => {},
     heartbeat: () => {},
     journalChanged: () => {},
+    sinceKnown: () => {},
     epochChanged: () => {},
     restored: () => {},
     refused: () => {},

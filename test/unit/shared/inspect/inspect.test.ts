@@ -231,6 +231,8 @@ describe("inspectPath()", () => {
     expect(fault).toBeUndefined();
     expect(lines).toMatchObject([
       { type: "value", name: "journal_id", value: "0123456789abcdef" },
+      { type: "value", name: "log.bytes", value: `${content.length + "nonsense".length}` },
+      { type: "value", name: "log.last_id", value: "2" },
       { type: "value", name: "open", value: "1" },
       { type: "row", stream: 3, first: 7, count: 3, time: "2023-11-14T22:13:20.000Z", outcome: "content" },
       { type: "message", sequence: 7, payloadBytes: 14 },

@@ -13,7 +13,7 @@ function createFlight(topic: string, qos: Qos): Flight {
     acceptedMs: 0,
   };
   const sizes = { topicBytes: topic.length, propertyBytes: 0, bodyBytes: 2 + topic.length };
-  return { message, sizes, qos, sinceMs: 0, dup: false, isReleased: false, onSettled: () => {} };
+  return { message, sizes, qos, sinceMs: 0, sentMs: 0, dup: false, isReleased: false, onSettled: () => {} };
 }
 
 function send(flights: EgressFlights, topic: string, qos: Qos = 1): number {

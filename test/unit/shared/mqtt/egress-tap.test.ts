@@ -29,6 +29,9 @@ class Lab {
   socket = new FakeSocket();
   nowMs = 1_000_000;
   roomCalls = 0;
+  /** Messages that may be sent again. */
+  resends = Number.POSITIVE_INFINITY;
+  readdress: (message: Message) => Message = (message) => message;
   passed = "";
   /** Writes as MQTT.js would. */
   write: (bytes: Uint8Array) => void = () => {};
@@ -38,12 +41,15 @@ class Lab {
     readonly version: Version,
     inflightMax = 100,
     quietMs = 1000,
+    readdresses = true,
   ) {
     this.tap = createEgressTap({
       version,
       inflightMax,
       quietMs,
       clock: () => this.nowMs,
+      mayResend: () => this.resends-- > 0,
+      ...(readdresses ? { readdress: (message) => this.readdress(message) } : {}),
       onRoom: () => this.roomCalls++,
       onProtocolError: (reason) => this.problems.push(reason),
     });
@@ -76,6 +82,11 @@ class Lab {
       this.settled.push(outcome.kind === "forwarded" ? topic : `${topic} ${outcome.kind}`);
       if (outcome.kind === "refused") this.refusals.push(outcome);
     });
+  }
+
+  sendNow(topic: string, more: Partial<Message> = {}): boolean {
+    const plain = { payload: Buffer.from("x"), retain: false, properties: undefined, acceptedMs: 0 };
+    return this.tap.sendNow({ topic, qos: 0, ...plain, ...more });
   }
 
   feed(bytes: Uint8Array): void {
@@ -339,6 +350,49 @@ test.each([4, 5] as const)(
     expect(lab.problems).toEqual([]);
   },
 );
+
+test("EgressTap sends again only as fast as it may, and nothing past what has to wait", async () => {
+  const lab = new Lab(5, 10, 0);
+  for (const topic of ["a", "b", "c"]) lab.publish(topic, 1);
+  await settle();
+  lab.resends = 1;
+  await lab.reconnect();
+  lab.publish("new", 1);
+  expect(await lab.sent()).toEqual(["a q1 #4 dup"]);
+  lab.resends = 1;
+  lab.tap.goOn();
+  expect(await lab.sent()).toEqual(["b q1 #5 dup"]);
+  lab.resends = 5;
+  lab.tap.goOn();
+  expect(await lab.sent()).toEqual(["c q1 #6 dup", "new q1 #7"]);
+});
+
+test("EgressTap says for how long the oldest message waits for its acknowledgement", async () => {
+  const lab = new Lab(5, 10, 0);
+  expect(lab.tap.waitedMs).toBe(0);
+  lab.publish("a", 1);
+  await settle();
+  lab.nowMs += 500;
+  lab.publish("b", 1);
+  await settle();
+  lab.nowMs += 500;
+  expect(lab.tap.waitedMs).toBe(1000);
+  lab.answer("puback", 1);
+  expect(lab.tap.waitedMs).toBe(500);
+  await lab.reconnect();
+  await settle();
+  expect(lab.tap.waitedMs).toBe(0);
+});
+
+test("EgressTap sends a message under the name that it has when it is sent, with the sizes of that", async () => {
+  const lab = new Lab(5, 10, 0);
+  lab.publish("old/a", 1);
+  expect(await lab.sent()).toEqual(["old/a q1 #1"]);
+  lab.readdress = (message) => ({ ...message, topic: message.topic.replace("old", "much-longer") });
+  await lab.reconnect();
+  lab.publish("new/b", 1);
+  expect(await lab.sent()).toEqual(["much-longer/a q1 #2 dup", "new/b q1 #3"]);
+});
 
 test("EgressTap ignores the acknowledgements of a lost connection", async () => {
   const lab = new Lab(5);
@@ -620,4 +674,51 @@ test("EgressTap goes on with all when the suspect is acknowledged, or the connec
     expect((await lab.sent())[0]).toStartWith("b q1");
     expect(lab.settled).toEqual(isAnswered ? ["a"] : []);
   }
+});
+
+for (const version of [4, 5] as const) {
+  test(`sendNow() of MQTT ${version} sends in order with what publish() sends, and refuses what has to wait`, async () => {
+    const lab = new Lab(version, 1, 1000, false);
+    expect(lab.sendNow("a", { retain: true })).toBe(true);
+    lab.publish("b", 1);
+    // "b" has not been sent yet.
+    expect(lab.sendNow("c")).toBe(false);
+    expect(await lab.sent()).toEqual(["a q0 retain", "b q1 #1"]);
+    expect(lab.sendNow("c")).toBe(true);
+    expect(await lab.sent()).toEqual(["c q0"]);
+    // No room for "d" in the window: what comes after it waits with it.
+    lab.publish("d", 1);
+    expect(await lab.sent()).toEqual([]);
+    expect(lab.sendNow("e")).toBe(false);
+    lab.answer("puback", 1);
+    expect(await lab.sent()).toEqual(["d q1 #2"]);
+    expect(lab.sendNow("e")).toBe(true);
+    expect(lab.sendNow("f", { qos: 1 })).toBe(false);
+    expect(lab.sendNow("f", { properties: { messageExpirySeconds: 5 } })).toBe(false);
+    expect(lab.sendNow("t".repeat(65_536))).toBe(false);
+    expect(await lab.sent()).toEqual(["e q0"]);
+    lab.socket.destroy();
+    await settle();
+    expect(lab.sendNow("g")).toBe(false);
+    lab.connect();
+    expect(lab.sendNow("g")).toBe(false);
+    lab.tap.open(GRANTED);
+    expect(lab.sendNow("g")).toBe(true);
+    expect(await lab.sent()).toEqual(["d q1 #3 dup", "g q0"]);
+  });
+}
+
+test("sendNow() keeps to the broker's packet size and its word on retained messages, and stops at a full socket", async () => {
+  const lab = new Lab(5, 100, 0, false);
+  await lab.reconnect({ packetBytesMax: 20, retainAvailable: false });
+  expect(lab.sendNow("g", { payload: Buffer.alloc(15) })).toBe(false);
+  expect(lab.sendNow("g", { payload: Buffer.alloc(14), retain: true })).toBe(true);
+  expect(await lab.sent()).toEqual(["g q0"]);
+  await lab.reconnect();
+  const payload = Buffer.alloc(60_000);
+  let sent = 0;
+  lab.socket.isStuck = true;
+  while (sent < 1000 && lab.sendNow("big", { payload })) sent++;
+  expect(sent).toBeGreaterThan(0);
+  expect(sent).toBeLessThan(100);
 });

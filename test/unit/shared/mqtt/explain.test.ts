@@ -165,3 +165,34 @@ test("explainFault() tells a missing client certificate from a refused one", () 
   const shown = explainFault({ ...CONTEXT, hasClientCertificate: true }, cause).sentence;
   expect(shown).toContain("does not accept our client certificate");
 });
+
+test("explainFault() speaks of a cloud as its profile does: its authorities, its key for the address, what its silence means", () => {
+  const cloud: FaultContext = {
+    ...CONTEXT,
+    hasCloudAuthority: true,
+    addressKey: "endpoint",
+    closedHint: "look at the certificate",
+  };
+  const say = (code: string | undefined, phase: ConnectionPhase) =>
+    explainFault(cloud, {
+      phase,
+      error: code === undefined ? undefined : Object.assign(new Error("x"), { code }),
+      disconnectCode: undefined,
+    }).sentence;
+  expect(say("UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "tls")).toContain(
+    "no authority of this cloud signed the certificate at broker.example:8883; if something on the way opens TLS",
+  );
+  expect(say("ENOTFOUND", "connect")).toContain("has no address; check endpoint,");
+  expect(say("ECONNREFUSED", "connect")).toContain("check the port in endpoint,");
+  expect(say(undefined, "mqtt")).toEndWith("before it answered; look at the certificate");
+});
+
+test("explainFault() says where a broker sends us, and whose silence it was", () => {
+  const say = (disconnectCode: number, sentTo?: string) =>
+    explainFault(CONTEXT, { phase: "online", error: undefined, disconnectCode, sentTo }).sentence;
+  expect(say(0x9d, "other.example:8883")).toBe(
+    "lost the connection of target hq: the broker at broker.example:8883 sends us to other.example:8883 (0x9d); connecting there, set url to it if that is to last",
+  );
+  expect(say(0x9d)).toContain("the broker says that it cannot serve now (0x9d)");
+  expect(say(0x8d)).toContain("the broker has heard nothing of us for longer than the keep-alive allows");
+});

@@ -306,49 +306,49 @@ const REFUSED: [name: string, version: Version, bytes: string, refusal: InboundR
     "an empty topic",
     4,
     "30 02 0000",
-    { reason: "topic-empty", topic: "", qos: 0, packetId: 0, packetBytes: 4 },
+    { reason: "topic-empty", topic: "", qos: 0, dup: false, packetId: 0, packetBytes: 4 },
   ],
   [
     "a wildcard",
     4,
     "32 06 0002 612b 0001",
-    { reason: "topic-wildcard", topic: "a+", qos: 1, packetId: 1, packetBytes: 8 },
+    { reason: "topic-wildcard", topic: "a+", qos: 1, dup: false, packetId: 1, packetBytes: 8 },
   ],
   [
     "U+0000",
     4,
     "34 05 0001 00 0001",
-    { reason: "topic-text", topic: undefined, qos: 2, packetId: 1, packetBytes: 7 },
+    { reason: "topic-text", topic: undefined, qos: 2, dup: false, packetId: 1, packetBytes: 7 },
   ],
   [
     "bad UTF-8",
     4,
     "30 03 0001 ff",
-    { reason: "topic-text", topic: undefined, qos: 0, packetId: 0, packetBytes: 5 },
+    { reason: "topic-text", topic: undefined, qos: 0, dup: false, packetId: 0, packetBytes: 5 },
   ],
   [
     "an encoded surrogate",
     4,
     "30 05 0003 eda080",
-    { reason: "topic-text", topic: undefined, qos: 0, packetId: 0, packetBytes: 7 },
+    { reason: "topic-text", topic: undefined, qos: 0, dup: false, packetId: 0, packetBytes: 7 },
   ],
   [
     "overlong UTF-8",
     4,
     "30 04 0002 c0af",
-    { reason: "topic-text", topic: undefined, qos: 0, packetId: 0, packetBytes: 6 },
+    { reason: "topic-text", topic: undefined, qos: 0, dup: false, packetId: 0, packetBytes: 6 },
   ],
   [
     "payload format 2",
     5,
     "30 06 0001 61 02 0102",
-    { reason: "payload-format", topic: "a", qos: 0, packetId: 0, packetBytes: 8 },
+    { reason: "payload-format", topic: "a", qos: 0, dup: false, packetId: 0, packetBytes: 8 },
   ],
   [
     "bad text in a property",
     5,
     "30 08 0001 61 04 03 0001 ff",
-    { reason: "property-text", topic: "a", qos: 0, packetId: 0, packetBytes: 10 },
+    { reason: "property-text", topic: "a", qos: 0, dup: false, packetId: 0, packetBytes: 10 },
   ],
 ];
 test.each(REFUSED)(
@@ -377,7 +377,7 @@ test("createIngressTap() skips an oversize PUBLISH without holding it", async ()
   lab.feed(publishBytes(4, 0, 0));
   expect(process.memoryUsage().rss - before).toBeLessThan(100_000_000);
   expect(lab.refusals).toEqual([
-    { reason: "oversize", topic: "a/b", qos: 1, packetId: 0x102, packetBytes: body + 5 },
+    { reason: "oversize", topic: "a/b", qos: 1, dup: false, packetId: 0x102, packetBytes: body + 5 },
   ]);
   expect(lab.publishes.length).toBe(1);
   lab.tap.ack(lab.refusals);
@@ -437,6 +437,25 @@ test("createIngressTap() keeps QoS 2 ids over a reconnect with a session and for
   lab.feed(hex("20 02 0000"));
   lab.feed(publishBytes(4, 2, 1));
   expect(lab.publishes.length).toBe(3);
+});
+
+test("createIngressTap() takes a QoS 2 id that a forgetful broker gives to another message for what it is", async () => {
+  const lab = openLab(5);
+  for (const packetId of [1, 2]) lab.feed(publishBytes(5, 2, packetId));
+  lab.tap.ack(lab.publishes.slice(1));
+  lab.reconnect();
+  lab.feed(hex("20 03 01 00 00"));
+  // A broker that was killed has forgotten that it used 1 and 2: what it sends now was never sent before [MQTT-3.3.1-1].
+  for (const packetId of [1, 2]) lab.feed(publishBytes(5, 2, packetId, { topic: "new" }));
+  expect(lab.publishes.map(({ topic }) => topic)).toEqual(["a/b", "a/b", "new", "new"]);
+  // The old one of the same id is not what the PUBREC is for.
+  lab.tap.ack(lab.publishes.slice(0, 1));
+  expect(await lab.sent()).toBe("");
+  lab.tap.ack(lab.publishes.slice(2));
+  expect(await lab.sent()).toBe("5002000150020002");
+  lab.feed(publishBytes(5, 2, 1, { topic: "new" }));
+  expect(lab.publishes.length).toBe(4);
+  expect(await lab.sent()).toBe("50020001");
 });
 
 test("IngressTap.ack() ignores deliveries of a lost connection, whose packet ids may mean other messages now", async () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { BlockLog, ReadRow, Repair } from "../../../../shared/store/block-log.ts";
 import { openBlockLog } from "../../../../shared/store/open.ts";
 import { Workspace } from "../../../support/workspace.ts";
-import { alterFile, appendRows, copyLog, makeContent, makeRandom, PAGE } from "./sample-log.ts";
+import { alterFile, appendRows, copyLog, forgetIndex, makeContent, makeRandom, PAGE } from "./sample-log.ts";
 
 const ROWS = 400;
 const workspace = new Workspace("damage");
@@ -59,12 +59,24 @@ function judge(log: BlockLog, repairs: readonly Repair[]): string | undefined {
     return `${ROWS - rows.length} rows are missing and nobody says so`;
   const isComplete = repairs.every(({ valuesComplete }) => valuesComplete);
   if (isComplete && log.value("next") !== String(ROWS * 10)) return `next is ${log.value("next")}`;
+  const bytes = rows.reduce((sum, { content }) => sum + content.length, 0);
+  if (log.bytes !== bytes) return `it has ${bytes} bytes and says ${log.bytes}`;
   // It is a log like any other again.
   const id = log.lastId;
   appendRows(log, 1, 1);
   return log.lastId > id && log.read(id, 1)[0]?.intact === true
     ? undefined
     : "it does not take rows any more";
+}
+
+/** A leaf full of rows in the middle of the table. */
+function zeroLeaf(directory: string): void {
+  alterFile(join(directory, "x.db"), (read, write, size) => {
+    const pages = Array.from({ length: size / PAGE }, (_, index) => index * PAGE);
+    const leaves = pages.filter((page) => read(page) === 0x0d && read(page + 4) > 6);
+    const page = leaves[leaves.length >> 1] ?? 0;
+    for (let at = page; at < page + PAGE; at++) write(at, 0);
+  });
 }
 
 describe("openBlockLog()", () => {
@@ -154,13 +166,8 @@ describe("openBlockLog()", () => {
 
   test("names the sequences that are gone, and keeps the damaged file", () => {
     const directory = takeCopy(clean);
-    // A leaf full of rows in the middle of the table.
-    alterFile(join(directory, "x.db"), (read, write, size) => {
-      const pages = Array.from({ length: size / PAGE }, (_, index) => index * PAGE);
-      const leaves = pages.filter((page) => read(page) === 0x0d && read(page + 4) > 6);
-      const page = leaves[leaves.length >> 1] ?? 0;
-      for (let at = page; at < page + PAGE; at++) write(at, 0);
-    });
+    forgetIndex(join(directory, "x.db"));
+    zeroLeaf(directory);
     const { log, repairs } = open(directory);
     const [repair] = repairs;
     expect(repair?.rowsMissing).toBeGreaterThan(0);
@@ -174,6 +181,19 @@ describe("openBlockLog()", () => {
     const again = open(directory);
     expect(again.repairs).toEqual([]);
     again.log.close();
+  });
+
+  test("knows of rows whose page is gone all but their content, from the index", () => {
+    const directory = takeCopy(clean);
+    zeroLeaf(directory);
+    const { log, repairs } = open(directory);
+    expect(repairs).toMatchObject([{ rowsMissing: 0, missing: [], valuesComplete: true }]);
+    const rows = readAll(log);
+    expect(rows.map(({ id }) => id)).toEqual(Array.from({ length: ROWS }, (_, index) => index + 1));
+    const lost = rows.filter(({ intact }) => !intact);
+    expect(lost.length).toBe(repairs[0]?.rowsWithoutContent ?? -1);
+    expect(lost.length).toBeWithin(2, 40);
+    log.close();
   });
 
   test("keeps a bounded number of damaged files", () => {

@@ -1,4 +1,5 @@
 // Logs for tests: rows that can be told from one another, in a directory of their own, and ways to damage the file.
+import { Database } from "bun:sqlite";
 import {
   closeSync,
   copyFileSync,
@@ -6,6 +7,7 @@ import {
   fstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   writeSync,
 } from "node:fs";
@@ -15,10 +17,10 @@ import { makePayload } from "../../../support/payloads.ts";
 
 export const PAGE = 4096;
 
-/** The content of row `id`: up to 400 bytes, or a few pages for every seventh. */
+/** The content of row `id`: up to 400 bytes, or, for every seventh, a few pages, or so much that it lies in a segment. */
 export function makeContent(id: number): Buffer {
   const part = makePayload(id);
-  return id % 7 === 0 ? Buffer.concat(Array.from({ length: 60 }, () => part)) : part;
+  return id % 7 === 0 ? Buffer.concat(Array.from({ length: id % 2 === 0 ? 60 : 400 }, () => part)) : part;
 }
 
 /** Appends rows `from` to `to` of stream 0, ten sequences each, and the values that go with them. */
@@ -40,6 +42,16 @@ export function copyLog(from: string, to: string, name: string): void {
     if (existsSync(join(from, name + suffix)))
       copyFileSync(join(from, name + suffix), join(to, name + suffix));
   }
+  for (const segment of readdirSync(from).filter((each) => each.startsWith(`${name}.segment-`)))
+    copyFileSync(join(from, segment), join(to, segment));
+}
+
+/** Takes the second copy of what rows say away, and its pages with it. */
+export function forgetIndex(file: string): void {
+  const db = new Database(file);
+  for (const index of ["block_sequence", "block_segment"]) db.run(`DROP INDEX ${index}`);
+  db.run("VACUUM");
+  db.close();
 }
 
 /** Changes bytes of a file in place. */

@@ -1,5 +1,15 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { DirectoryPath } from "../../../../../agents/recv/link/directory-path.ts";
 import type { DirectoryRecvPath } from "../../../../../agents/recv/path-config.ts";
 import { formatFileName } from "../../../../../shared/framing/file-name.ts";
@@ -81,7 +91,7 @@ describe("DirectoryPath", () => {
   });
 
   test("takes no file away before what it brought is kept", async () => {
-    sink.keeps = false;
+    sink.keeping = "refused";
     const name = bring(1, ["a"]);
     open();
     await waitFor(
@@ -90,9 +100,56 @@ describe("DirectoryPath", () => {
       () => sink.problem === "the spool takes nothing: files stay where they are",
     );
     expect(existsSync(`${CONFIG.directory}/${name}`)).toBe(true);
-    sink.keeps = true;
+    sink.keeping = "kept";
     await waitFor("an empty inbox", 5000, isEmpty);
     expect(sink.datagrams).toEqual(["a"]);
+  });
+
+  test("leaves a file where it is while something of it waits for another", async () => {
+    sink.keeping = "waiting";
+    const name = bring(1, ["half a block"]);
+    open({ pollMs: 3_600_000 });
+    await waitFor("the file to be read", 5000, () => sink.counts.files === 1);
+    bring(2, ["the other half"]);
+    await waitFor("the other file to be read", 5000, () => sink.counts.files === 2);
+    expect(existsSync(`${CONFIG.directory}/${name}`)).toBe(true);
+    expect(sink.problem).toBeUndefined();
+    sink.keeping = "kept";
+    bring(3, ["the next"]);
+    await waitFor("an empty inbox", 5000, isEmpty);
+    expect(sink.datagrams).toEqual(["half a block", "the other half", "the next"]);
+  });
+
+  test("reads on when a file that was cut goes on after all, while it still has to stay", async () => {
+    sink.keeping = "waiting";
+    const name = bring(1, ["the beginning", "the rest"]);
+    const place = `${CONFIG.directory}/${name}`;
+    const whole = readFileSync(place);
+    writeFileSync(place, whole.subarray(0, 30));
+    open();
+    await waitFor("the file to be given up", 5000, () => sink.counts.files_cut === 1);
+    appendFileSync(place, whole.subarray(30, 35));
+    await waitFor("it to stand still once more", 5000, () => sink.counts.files_cut === 2);
+    appendFileSync(place, whole.subarray(35));
+    await waitFor("the rest", 5000, () => sink.counts.files === 1);
+    sink.keeping = "kept";
+    await waitFor("an empty inbox", 5000, isEmpty);
+    expect(sink.datagrams).toEqual(["the beginning", "the rest"]);
+    expect(sink.counts).toEqual({ files_cut: 2, files: 1 });
+  });
+
+  test("reads a file that comes again whole under the name of one that was cut", async () => {
+    sink.keeping = "waiting";
+    const name = bring(1, ["the beginning", "the rest"]);
+    const place = `${CONFIG.directory}/${name}`;
+    writeFileSync(place, readFileSync(place).subarray(0, 30));
+    open();
+    await waitFor("the file to be given up", 5000, () => sink.counts.files_cut === 1);
+    bring(1, ["the beginning", "the rest"]);
+    await waitFor("the whole file", 5000, () => sink.counts.files === 1);
+    sink.keeping = "kept";
+    await waitFor("an empty inbox", 5000, isEmpty);
+    expect(sink.datagrams).toEqual(["the beginning", "the beginning", "the rest"]);
   });
 
   test("leaves alone what is not of this link, is too large, or is a link to elsewhere, and says so once", async () => {

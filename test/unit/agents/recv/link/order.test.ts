@@ -10,7 +10,7 @@ function setup(expected = 0, bytesMax = 1_000_000) {
     gap: ({ first, count }) => events.push(`gap ${first}-${first + count - 1}`),
   });
   const add = (first: number, count: number, nowMs = 0, bytes = 10) =>
-    order.add({ first, count, content: Buffer.alloc(bytes) }, nowMs);
+    order.add({ first, count, content: Buffer.alloc(bytes), since: 0 }, nowMs);
   return { order, events, add };
 }
 

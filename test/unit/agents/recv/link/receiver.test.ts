@@ -44,9 +44,13 @@ function makeReceiver(state: LinkState = emptyLinkState(), change: object = {}):
     },
     recover: (_stream, _joined, { first, end }) => events.push(`recover ${first}-${end - 1}`),
     gap: (_stream, { first, count }, reason) => events.push(`${reason} ${first}+${count}`),
-    heartbeat: ({ streams }) => events.push(`heartbeat ${streams[0]?.sent}`),
+    heartbeat: ({ streams, sections }, _block, late) =>
+      events.push(
+        `heartbeat ${streams[0]?.sent}${sections.length === 0 ? " brief" : ""}${late ? " late" : ""}`,
+      ),
     journalChanged: (id, retired) =>
       events.push(`journal ${id === JOURNAL_ID ? "A" : "B"}${retired === undefined ? "" : " for another"}`),
+    sinceKnown: () => {},
     epochChanged: () => events.push("epoch"),
     restored: (symbols) => events.push(`restored ${symbols}`),
     refused: (reason, _path, count) => {
@@ -87,6 +91,34 @@ describe("Receiver", () => {
     ]);
   });
 
+  test("tells when nothing waits of what has come up to a mark", () => {
+    const encoder = makeEncoder({ repairSymbolsMin: 0 });
+    const receiver = makeReceiver();
+    const settled = (marks: readonly number[]) => marks.map((mark) => receiver.isSettled(mark));
+    const [a = [], b = [], c = []] = [
+      block(encoder, 0, ["a".repeat(9000)]),
+      block(encoder, 1, ["b".repeat(50_000)]),
+      block(encoder, 2, ["c"]),
+    ];
+    // Half a block; then, of the next content, all parts but the last datagram; then one behind the hole that it leaves.
+    for (const datagram of a.slice(0, 3)) receiver.receive(datagram, 0, 0);
+    expect(settled([0, 1, 3])).toEqual([true, false, false]);
+    for (const datagram of a.slice(3)) receiver.receive(datagram, 0, 0);
+    expect(settled([3, a.length])).toEqual([true, true]);
+    for (const datagram of b.slice(0, -1)) receiver.receive(datagram, 0, 0);
+    const before = receiver.arrivals;
+    for (const datagram of c) receiver.receive(datagram, 0, 0);
+    expect(settled([a.length, a.length + 1, before])).toEqual([true, false, false]);
+    for (const datagram of b.slice(-1)) receiver.receive(datagram, 0, 0);
+    expect(settled([before, receiver.arrivals])).toEqual([true, true]);
+    for (const datagram of block(encoder, 4, ["e"])) receiver.receive(datagram, 0, 0);
+    expect(settled([receiver.arrivals - 1, receiver.arrivals])).toEqual([true, false]);
+    // Heartbeats settle nothing and hold nothing up.
+    receiver.receive(heartbeat(makeEncoder({ repairSymbolsMin: 0 }), 5)[0] ?? Buffer.alloc(0), 0, 0);
+    receiver.tick(100);
+    expect(settled([receiver.arrivals])).toEqual([true]);
+  });
+
   test("restores a block from any k of its symbols", () => {
     const datagrams = block(makeEncoder({ repairPercent: 50 }), 0, ["x".repeat(9000)]);
     const k = datagrams[0]?.readUInt8(34) ?? 0;
@@ -113,6 +145,44 @@ describe("Receiver", () => {
     expect(events).toEqual(["journal A", "before-start 0+10", "10:k", "gap 11+1", "12:m"]);
   });
 
+  test("calls a gap what is missing behind what came late, however much later the first contact was", () => {
+    const encoder = makeEncoder();
+    const receiver = makeReceiver();
+    for (const datagram of heartbeat(encoder, 10)) receiver.receive(datagram, 0, 0);
+    for (const datagram of block(encoder, 3, ["d"])) receiver.receive(datagram, 0, 10);
+    for (const datagram of block(encoder, 10, ["k"])) receiver.receive(datagram, 0, 20);
+    receiver.tick(200);
+    expect(events).toEqual(["journal A", "heartbeat 10", "before-start 0+3", "3:d", "gap 4+6", "10:k"]);
+  });
+
+  test("calls a gap what was sent after the first contact, whatever came of it, over a restart, too", () => {
+    const encoder = makeEncoder();
+    const first = makeReceiver();
+    for (const datagram of heartbeat(encoder, 4)) first.receive(datagram, 0, 0);
+    const again = makeReceiver({ ...first.state, since: new Map(first.state.since), expected: new Map() });
+    for (const datagram of block(encoder, 7, ["h"])) again.receive(datagram, 0, 0);
+    // Another stream, of which the heartbeat said nothing: nothing had been sent in it.
+    for (const datagram of block(encoder, 2, ["c"], 1)) again.receive(datagram, 0, 0);
+    again.tick(100);
+    expect(events).toEqual([
+      "journal A",
+      "heartbeat 4",
+      "before-start 0+4",
+      "gap 4+3",
+      "7:h",
+      "gap 0+2",
+      "2:c",
+    ]);
+  });
+
+  test("calls a gap what is missing of a journal that replaces one it followed", () => {
+    const receiver = makeReceiver();
+    for (const datagram of block(makeEncoder(), 0, ["a"])) receiver.receive(datagram, 0, 0);
+    for (const datagram of block(makeEncoder({ journalId: 7n }), 2, ["C"])) receiver.receive(datagram, 0, 0);
+    receiver.tick(100);
+    expect(events.slice(2)).toEqual(["journal B for another", "gap 0+2", "2:C"]);
+  });
+
   test("finds loss at the tail from a heartbeat", () => {
     const encoder = makeEncoder();
     const receiver = makeReceiver();
@@ -123,15 +193,33 @@ describe("Receiver", () => {
     expect(events).toEqual(["journal A", "0:a", "heartbeat 3", "gap 1+2"]);
   });
 
+  test("takes of a heartbeat that a brief one has passed what only a whole one says", () => {
+    const encoder = makeEncoder({ repairSymbolsMin: 0 });
+    const [first, second, third] = [1, 3, 5].map((sent) => heartbeat(encoder, sent));
+    const streams = [{ stream: 0, epochFirst: 0, next: 9, sent: 9, oldest: 0 }];
+    const brief = encoder.encodeHeartbeat(encodeHeartbeat({ ...HEARTBEAT, streams, sections: [] }), false);
+    const receiver = makeReceiver();
+    for (const datagrams of [first, third, second, brief, brief.slice(0, 0), third])
+      for (const datagram of datagrams ?? []) receiver.receive(datagram, 0, 0);
+    expect(events).toEqual(["journal A", "heartbeat 1", "heartbeat 5", "heartbeat 9 brief"]);
+    // The second was older than the third; the third came twice.
+    expect(refusals).toEqual({ surplus: 2 });
+    const [whole, passing] = [
+      heartbeat(encoder, 10),
+      encoder.encodeHeartbeat(encodeHeartbeat({ ...HEARTBEAT, streams, sections: [] }), false),
+    ];
+    for (const datagram of [...passing, ...whole]) receiver.receive(datagram, 0, 0);
+    expect(events.slice(4)).toEqual(["heartbeat 9 brief", "heartbeat 10 late"]);
+  });
+
   test("after a restart from its state, delivers nothing again", () => {
     const datagrams = block(makeEncoder(), 0, ["a", "b"]);
     const first = makeReceiver();
     for (const datagram of datagrams) first.receive(datagram, 0, 0);
-    const { journalId, epoch, expected, retired } = first.state;
+    const { expected, retired } = first.state;
     events = [];
     const again = makeReceiver({
-      journalId,
-      epoch,
+      ...first.state,
       expected: new Map(expected),
       retired: new Set(retired),
       gaps: new GapBook(),
@@ -272,7 +360,7 @@ describe("Receiver", () => {
     for (const datagram of [...parts.slice(0, 20), ...block(encoder, 1, ["b"])])
       receiver.receive(datagram, 0, 0);
     for (let nowMs = 0; nowMs <= 700_000; nowMs += 10_000) receiver.tick(nowMs);
-    expect(events).toEqual(["journal A", "before-start 0+1", "1:b"]);
+    expect(events).toEqual(["journal A", "gap 0+1", "1:b"]);
     expect(refusals).toEqual({ "block-evicted": 1 });
     expect(receiver.waitingBytes).toBe(0);
   });

@@ -1,5 +1,5 @@
 // A path's sink for tests: keeps what comes.
-import type { PathSink } from "../../../../../agents/recv/link/path-input.ts";
+import type { Keeping, PathSink } from "../../../../../agents/recv/link/path-input.ts";
 import type { Logger } from "../../../../../shared/log.ts";
 
 const SILENT = {
@@ -15,7 +15,7 @@ export class TestSink implements PathSink {
   readonly datagrams: string[] = [];
   readonly counts: Record<string, number> = {};
   problem: string | undefined;
-  keeps = true;
+  keeping: Keeping = "kept";
 
   readonly datagram = (datagram: Buffer): void => {
     this.datagrams.push(datagram.toString());
@@ -33,5 +33,6 @@ export class TestSink implements PathSink {
     this.problem = problem;
   };
 
-  readonly keep = (): boolean => this.keeps;
+  readonly mark = (): number => this.datagrams.length;
+  readonly keep = (_mark: number): Keeping => this.keeping;
 }

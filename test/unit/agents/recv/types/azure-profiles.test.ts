@@ -33,6 +33,8 @@ beforeAll(async () => {
   workspace.write("targets.d/none.jwt", "hello");
   const authority = await CertificateAuthority.create(workspace.path("targets.d"), "ca");
   await authority.issue("own", { usage: "client" });
+  await authority.issue("other", { usage: "client" });
+  await authority.issue("server", { usage: "server" });
 });
 afterAll(() => workspace.remove());
 
@@ -178,6 +180,51 @@ const MISTAKES: [name: string, base: string, from: string, to: string, said: str
     'auth = "sas-policy"\npolicy_name = "device"\npolicy_key_file',
     'auth = "sas-key"\ndevice_key_file',
     'auth: is "sas-key", which is of one device',
+  ],
+  ["a slash in the device's name", DEVICES, '"{line}"', '"{line}/x"', "makes no device id; must be 1 to 128"],
+  ...[X509, GRID].flatMap((base, index): [string, string, string, string, string][] => [
+    [
+      `a key file that is not there (${index})`,
+      base,
+      '"own.key"',
+      '"gone.key"',
+      "tls.key_file: gone.key does not exist",
+    ],
+    [
+      `the key of another certificate (${index})`,
+      base,
+      '"own.key"',
+      '"other.key"',
+      "tls.key_file: other.key is not the key of the certificate in cert_file",
+    ],
+    [
+      `a CA file that is a leaf (${index})`,
+      base,
+      "tls = { ",
+      'tls = { ca_file = "server.pem", ',
+      'tls.ca_file: server.pem holds the certificate of "server", which is no authority; "ca" has signed it',
+    ],
+  ]),
+  [
+    "a topic that the rewriting makes too deep",
+    GRID,
+    "username",
+    'rule = [{ match = "a/{b}/#", topic = "1/2/3/4/5/6/7/8/9/10/11/12/13/14/{b}/{#}/x" }]\nusername',
+    "rule[0].topic: makes topics of at least 17 levels; must make topics of at most 15, for Event Grid takes no deeper ones",
+  ],
+  [
+    "a topic that the rewriting makes too long",
+    GRID,
+    "username",
+    `topic_prefix = "${"p".repeat(250)}/"\nrule = [{ match = "a/{b}", topic = "{topic}/12345" }]\nusername`,
+    "rule[0].topic: makes topics of at least 259 bytes; must make topics of at most 256, for Event Grid takes no longer ones",
+  ],
+  [
+    "a topic that is reserved",
+    GRID,
+    "username",
+    'topics = ["$SYS/#"]\nusername',
+    'topics[0]: makes topics like "$SYS"; must not begin with "$"',
   ],
   ["the HTTP hostname", GRID, "westeurope-1.ts.", "westeurope-1.", "is the HTTP hostname of the namespace"],
   [

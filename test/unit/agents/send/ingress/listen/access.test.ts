@@ -65,6 +65,14 @@ test("Bans shuts an address out after too many failures within the window, for a
   for (let i = 0; i < 100; i++) expect(never.fail("a", 0)).toBe(false);
 });
 
+test("Bans forgets the oldest failures when there are those of too many addresses", () => {
+  const bans = new Bans({ failuresMax: 2, windowMs: 1e9, banMs: 5000 });
+  bans.fail("first", 0);
+  for (let i = 0; i < 65_536; i++) bans.fail(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`, 1);
+  expect(bans.fail("first", 2)).toBe(false);
+  expect(bans.fail("10.0.255.255", 2)).toBe(true);
+});
+
 test("TokenBucket lets a second's worth through at once and then keeps the rate", () => {
   const bucket = new TokenBucket(10, 0);
   for (let i = 0; i < 10; i++) expect(bucket.tryTake(0)).toBe(true);

@@ -18,6 +18,7 @@ export const LISTEN: ListenSource = {
   usersFile: undefined,
   users: undefined,
   access: [],
+  sharedClientIds: [],
   subscriptions: "accept",
   dollarTopics: "keep-back",
   receiveMaximum: 10,
@@ -32,21 +33,28 @@ export const LISTEN: ListenSource = {
   banAfterFailures: 3,
   banWindowSeconds: 60,
   banSeconds: 60,
+  sparkplug: undefined,
 };
 
 export const MESSAGE_BYTES_MAX = 1000;
 
-type Event = { readonly notes: Notes | undefined; readonly settle: () => void; readonly book?: () => void };
+type Event = {
+  readonly notes: Notes | undefined;
+  readonly settle: (() => void) | undefined;
+  readonly book?: () => void;
+};
 
 export class FakeKeeper implements Keeper {
   readonly kept: Message[] = [];
   readonly lost: string[] = [];
+  /** QoS of what was lost. */
+  readonly lostQos: number[] = [];
   readonly aside: string[] = [];
   #waiting: Event[] = [];
 
   constructor(readonly notes = new Map<string, string>()) {}
 
-  accept(_source: string, message: Message, settle: () => void, notes?: Notes): void {
+  accept(_source: string, message: Message, settle?: () => void, notes?: Notes): void {
     const copy = { ...message, payload: Buffer.from(message.payload) };
     this.#waiting.push({ notes, settle, book: () => this.kept.push(copy) });
   }
@@ -56,11 +64,12 @@ export class FakeKeeper implements Keeper {
     reason: string,
     topic: string,
     _bytes: number,
-    _qos: number,
+    qos: number,
     settle: () => void,
     notes?: Notes,
   ): void {
     this.#waiting.push({ notes, settle, book: () => this.lost.push(`${reason} ${topic}`.trim()) });
+    this.lostQos.push(qos);
   }
 
   setAside(_source: string, rule: string, _qos: number, settle: () => void, notes?: Notes): void {
@@ -87,7 +96,7 @@ export class FakeKeeper implements Keeper {
         else this.notes.set(name, value);
       }
     }
-    for (const { settle } of events) settle();
+    for (const { settle } of events) settle?.();
   }
 }
 

@@ -199,6 +199,8 @@ const AFTER: [what: string, version: 4 | 5, bytes: string, answer: string, count
   ["UNSUBSCRIBE without a filter", 5, "a2 03 0001 00", "disconnect 82", "protocol-error"],
   ["PINGREQ with a body", 4, "c0 01 00", "", "malformed"],
   ["PUBREL before PUBREC", 5, "34 06 0001 61 0001 00 62 02 0001", "disconnect 82", "protocol-error"],
+  ["PUBREL with a reason code of PUBACK", 5, "62 03 0001 10", "disconnect 82", "protocol-error"],
+  ["PUBACK with a reason code of PUBREL", 5, "40 03 0001 92", "disconnect 82", "protocol-error"],
   ["PUBREL with wrong flags", 5, "60 02 0001", "disconnect 81", "malformed"],
   ["DISCONNECT with a code that servers have", 5, "e0 01 8d", "disconnect 82", "protocol-error"],
   [
@@ -225,6 +227,22 @@ test.each(AFTER)(
   },
 );
 
+test.each([
+  [4, "30 04 0002 612b", 0],
+  [4, "32 06 0002 612b 0001", 1],
+  [5, "34 07 0002 612b 0001 00", 2],
+] as const)(
+  "a topic that is none (level %d, %s) is booked with its QoS",
+  async (protocolVersion, bytes, qos) => {
+    const lab = new Lab();
+    const dialled = await lab.join({ protocolVersion });
+    dialled.sendHex(bytes);
+    await lab.commit();
+    expect(lab.keeper.lost).toHaveLength(1);
+    expect(lab.keeper.lostQos).toEqual([qos]);
+  },
+);
+
 test("a first packet that is not CONNECT ends the connection without an answer", () => {
   const lab = new Lab();
   const dialled = lab.dial();
@@ -248,6 +266,7 @@ test("a message over the limit is booked and refused; a packet over it ends an M
   await lab.commit();
   expect(dialled.read()).toEqual(["disconnect 95"]);
   expect(lab.keeper.lost).toEqual(["oversize plant/a", "oversize plant/a", "oversize"]);
+  expect(lab.keeper.lostQos).toEqual([1, 2, 1]);
 });
 
 test("a packet over the limit is passed over in MQTT 3.1.1, booked and acknowledged", async () => {
@@ -304,9 +323,9 @@ test("SUBSCRIBE is granted or refused filter by filter, and UNSUBSCRIBE knows wh
     { topic: "a/#/b", qos: 0 as const },
   ];
   dialled.send({ cmd: "subscribe", messageId: 3, subscriptions });
-  dialled.send({ cmd: "unsubscribe", messageId: 4, unsubscriptions: ["a/#", "b"] });
+  dialled.send({ cmd: "unsubscribe", messageId: 4, unsubscriptions: ["a/#", "b", "a/#/b"] });
   await lab.commit();
-  expect(dialled.read()).toEqual(["suback 3 2,8f", "unsuback 4 0,11"]);
+  expect(dialled.read()).toEqual(["suback 3 2,8f", "unsuback 4 0,11,8f"]);
   const strict = new Lab({ subscriptions: "refuse" });
   for (const [protocolVersion, answer] of [
     [5, "suback 3 87,8f"],

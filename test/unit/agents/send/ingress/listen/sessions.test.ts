@@ -158,6 +158,28 @@ test("a second connection with the same client id takes the session over", async
   expect(lab.hub.clients.size).toBe(1);
 });
 
+test("connections of a shared client id leave each other alone, and nothing of them is left behind", async () => {
+  const lab = new Lab({ sharedClientIds: ["bridge:*"] });
+  const each = await Promise.all(
+    [1, 2, 3].map(() => lab.join({ ...LASTING, clientId: "bridge:1", will: WILL })),
+  );
+  expect(each.map((dialled) => dialled.read())).toEqual(Array(3).fill(["connack 0"]));
+  for (const dialled of each) dialled.send(publish());
+  await lab.commit();
+  expect(each.map((dialled) => dialled.read())).toEqual(Array(3).fill(["pubrec 1 0"]));
+  expect(lab.keeper.kept).toHaveLength(3);
+  for (const dialled of each) dialled.client.lost();
+  await lab.commit();
+  expect(topics(lab).slice(3)).toEqual(["plant/gone", "plant/gone", "plant/gone"]);
+  expect([...lab.keeper.notes.keys()]).toEqual([]);
+  expect(lab.hub.book.size).toBe(0);
+  const back = await lab.join({ ...LASTING, clientId: "bridge:1" });
+  expect(back.readPackets()[0]).toMatchObject({
+    sessionPresent: false,
+    properties: { sessionExpiryInterval: 0 },
+  });
+});
+
 test("over sessions_max the session that has been away for longest goes", async () => {
   const lab = new Lab({ sessionsMax: 2 });
   for (const clientId of ["a", "b"]) {

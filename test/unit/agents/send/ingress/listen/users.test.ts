@@ -19,7 +19,8 @@ test("setPassword() makes a file that readUsers() takes, for its owner alone, wi
   expect(statSync(file).mode & 0o777).toBe(0o600);
   expect(readFileSync(file, "utf8")).not.toMatch(/geheim|other|changed/);
   const desk = new UserDesk(file, read.ok ? read.users : new Map(), () => {});
-  const judge = (name: string, password: string) => desk.judge(name, Buffer.from(password), 0);
+  const judge = async (name: string, password: string) =>
+    (await desk.judge(name, Buffer.from(password), 0)).verdict;
   expect(await judge("anna", "changed")).toBe("right");
   expect(await judge("anna", "changed")).toBe("right");
   expect(await judge("anna", "geheim")).toBe("wrong");
@@ -33,13 +34,13 @@ test("UserDesk reads the file again when it has changed, and keeps what it had w
   const read = readUsers(file);
   const problems: (string | undefined)[] = [];
   const desk = new UserDesk(file, read.ok ? read.users : new Map(), (why) => problems.push(why));
-  expect(await desk.judge("carl", Buffer.from("one"), 0)).toBe("right");
+  expect((await desk.judge("carl", Buffer.from("one"), 0)).verdict).toBe("right");
   await set("carl", "two");
-  expect(await desk.judge("carl", Buffer.from("one"), 2000)).toBe("wrong");
-  expect(await desk.judge("carl", Buffer.from("two"), 2000)).toBe("right");
+  expect((await desk.judge("carl", Buffer.from("one"), 2000)).verdict).toBe("wrong");
+  expect((await desk.judge("carl", Buffer.from("two"), 2000)).verdict).toBe("right");
   chmodSync(file, 0o644);
   workspace.write("users", "carl:plain\n");
-  expect(await desk.judge("carl", Buffer.from("two"), 4000)).toBe("right");
+  expect((await desk.judge("carl", Buffer.from("two"), 4000)).verdict).toBe("right");
   expect(problems.at(-1)).toContain(file);
   workspace.write("users", "");
   chmodSync(file, 0o600);
@@ -97,4 +98,19 @@ test("a client waits for its password to be checked, and what it sent meanwhile 
   gone.connect({ username: "anna", password: Buffer.from("wrong") });
   gone.client.lost();
   expect(lab.hub.clients.size).toBe(1);
+});
+
+test("wrong passwords shut an address out, in whatever version", async () => {
+  const path = workspace.path("guessed");
+  await setPassword({ file: path, user: "anna", algorithm: "bcrypt" }, "right");
+  const read = readUsers(path);
+  const lab = new Lab({ usersFile: path, users: read.ok ? read.users : new Map() });
+  for (const protocolVersion of [3, 4, 5] as const) {
+    expect(lab.hub.judgeArrival("10.0.0.9")).toBeUndefined();
+    const dialled = lab.dial();
+    dialled.connect({ protocolVersion, username: "anna", password: Buffer.from("guess") });
+    while (!dialled.wire.isEnded) await new Promise((resolve) => setImmediate(resolve));
+    expect(dialled.read()).toEqual([protocolVersion === 5 ? "connack 86" : "connack 4"]);
+  }
+  expect(lab.hub.judgeArrival("10.0.0.9")).toBe("banned");
 });
