@@ -15,7 +15,8 @@ installTools(env);
 const gate = new Gate(bun, env);
 await checkSources(gate);
 build(bun);
-for (const folder of ["test/integration", "test/interop"]) await gate.test(folder);
+for (const folder of ["test/integration", "test/interop"]) await gate.testFiles(folder);
 // The end-to-end tests wait more than they work: the install media are made and tried beside them.
-await Promise.all([gate.test("test/media", { together: true }), gate.test("test/e2e")]);
+await Promise.all([gate.testFiles("test/media"), gate.testFiles("test/e2e")]);
+await gate.secondRuns();
 process.exitCode = gate.report();
