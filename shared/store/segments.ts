@@ -103,7 +103,7 @@ export class Segments implements ContentSource {
   readonly #rows: Map<number, number>;
   /** Files that no row points into; true from the second look on. */
   readonly #idle = new Map<number, boolean>();
-  readonly #syncs: boolean;
+  #isDurable = false;
   #next: number;
   #open: Open | undefined;
   /** Something was appended that sync() has not seen. */
@@ -111,10 +111,9 @@ export class Segments implements ContentSource {
   /** Contents that were prepared, and whose rows are not committed, in each file. */
   readonly #prepared = new Map<number, number>();
 
-  /** `file` is the database, `rows` how many of its rows point into each segment; `syncs` when sync() is called for each commit. */
-  constructor(file: string, rows: ReadonlyMap<number, number>, syncs: boolean) {
+  /** `file` is the database, `rows` how many of its rows point into each segment. */
+  constructor(file: string, rows: ReadonlyMap<number, number>) {
     this.#file = file;
-    this.#syncs = syncs;
     this.#reader = new SegmentReader(file);
     this.#rows = new Map(rows);
     const there = listSegments(file);
@@ -122,9 +121,14 @@ export class Segments implements ContentSource {
     this.#next = Math.max(0, ...there, ...[...rows.keys()].filter(Number.isSafeInteger)) + 1;
   }
 
+  /** A transaction begins; `isDurable` when it calls sync() before it commits. */
+  begin(isDurable: boolean): void {
+    this.#isDurable = isDurable;
+  }
+
   /** Throws what the disk says. What was appended does not count before its row is committed. */
   append(content: Uint8Array): Place {
-    const open = this.#begin();
+    const open = this.#openOne();
     this.#isDirty = true;
     return this.#write(open, content);
   }
@@ -221,7 +225,7 @@ export class Segments implements ContentSource {
   }
 
   #prepareOne(content: Uint8Array, opens: Map<Open, number>): Place {
-    const open = this.#begin();
+    const open = this.#openOne();
     if (!opens.has(open)) {
       opens.set(open, openSync(nameOf(this.#file, open.number), "r+"));
       open.holds++;
@@ -323,9 +327,9 @@ export class Segments implements ContentSource {
     this.#reader.close();
   }
 
-  #begin(): Open {
+  #openOne(): Open {
     if (this.#open !== undefined && this.#open.end >= SEGMENT_BYTES) {
-      if (this.#syncs) this.sync();
+      if (this.#isDurable) this.sync();
       this.#leave(this.#open);
     }
     if (this.#open !== undefined) return this.#open;

@@ -88,6 +88,7 @@ export class SqliteLog implements BlockLog {
   #write(work: () => void, syncs: boolean): void {
     const { bytes, lastId, change } = { bytes: this.#bytes, lastId: this.#lastId, change: this.#change };
     this.#db.run("BEGIN IMMEDIATE");
+    this.#segments?.begin(syncs);
     try {
       this.#change++;
       work();
@@ -294,13 +295,13 @@ export class SqliteLog implements BlockLog {
   }
 
   #measure(): RowReader {
-    const { file, isReadOnly = false, syncs = false } = this.#opened;
+    const { file, isReadOnly = false } = this.#opened;
     const query = "SELECT segment, count(*) AS rows FROM block WHERE segment > 0 GROUP BY segment";
     const segments = this.#db.query<{ segment: number; rows: number }, []>(query).all();
     this.#segments?.close();
     this.#reader?.close();
     const rows = new Map(segments.map((each) => [each.segment, each.rows]));
-    this.#segments = file === undefined || isReadOnly ? undefined : new Segments(file, rows, syncs);
+    this.#segments = file === undefined || isReadOnly ? undefined : new Segments(file, rows);
     this.#reader = file !== undefined && isReadOnly ? new SegmentReader(file) : undefined;
     this.#bytes = Number(this.#values.get(BYTES) ?? countBytes(this.#db));
     this.#lastId = Number(

@@ -1,7 +1,8 @@
 // Large contents beside the database: they come back as they were, go with their rows, and what a disk does to them is told
 // for each row.
 import { Database } from "bun:sqlite";
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, spyOn, test } from "bun:test";
+import * as fs from "node:fs";
 import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BlockLog } from "../../../../shared/store/block-log.ts";
@@ -171,13 +172,32 @@ test("openBlockLog() brings format 2 up to date, with what is in it", () => {
   again.close();
 });
 
+test.each(["fsync", "os"] as const)(
+  "writeDurably() with durability %s syncs every segment that it fills",
+  (durability) => {
+    const directory = freshDirectory();
+    const log = openBlockLog(directory, "x.db", durability);
+    const sync = spyOn(fs, "fdatasyncSync");
+    try {
+      log.writeDurably(() => {
+        for (let id = 1; id <= 10; id++) append(log, id, makeLarge(id, MEGABYTE));
+      });
+      expect(segmentsIn(directory)).toHaveLength(2);
+      expect(sync).toHaveBeenCalledTimes(2);
+    } finally {
+      sync.mockRestore();
+      log.close();
+    }
+  },
+);
+
 test("Segments.append() never writes where a file is already", () => {
   const directory = freshDirectory();
   mkdirSync(directory);
-  const first = new Segments(join(directory, "x.db"), new Map(), true);
+  const first = new Segments(join(directory, "x.db"), new Map());
   first.append(makeLarge(1));
   first.close();
-  const second = new Segments(join(directory, "x.db"), new Map(), true);
+  const second = new Segments(join(directory, "x.db"), new Map());
   expect(second.append(makeLarge(2)).segment).toBe(2);
   second.close();
 });
