@@ -1,5 +1,6 @@
 // The few MQTT 3.1.1 packets that load needs, encoded beforehand, and a reader that finds packets in a stream of bytes.
 // It believes what it reads: the brokers beside it are its own.
+import { randomBytes } from "node:crypto";
 
 export const PUBLISH = 3;
 export const PUBACK = 4;
@@ -33,34 +34,40 @@ export function encodeSubscribe(filter: string, qos: number): Buffer {
   return packet(0x82, Buffer.concat([Buffer.from([0, 1]), prefixed(filter), Buffer.from([qos])]));
 }
 
-/** One PUBLISH for each topic, end to end, all of one size: only stamp and packet id change from message to message. */
+/** More than a block or a compressor's window holds: what comes again is too far away for anybody to profit from it. */
+const SLAB_BYTES_MIN = 512 * 1024;
+
+/**
+ * PUBLISH packets end to end, all of one size, by turns on each topic; stamp and packet id change from message to message, and the
+ * rest of the payload is the same again only after SLAB_BYTES_MIN.
+ */
 export class PublishSlab {
   readonly packetBytes: number;
   readonly #bytes: Buffer;
-  readonly #topics: number;
+  readonly #packets: number;
   readonly #qos: number;
   readonly #payloadAt: number;
 
-  /** `kind`: random bytes, the same in each message, or readings as JSON that differ from topic to topic. */
+  /** `kind`: random bytes, which nothing can compress, or readings as JSON. */
   constructor(topics: number, qos: number, payloadBytes: number, kind: "random" | "json" = "random") {
-    const noise = Buffer.from(crypto.getRandomValues(new Uint8Array(payloadBytes)));
     const id = Buffer.alloc(qos === 0 ? 0 : 2);
-    const packets = Array.from({ length: topics }, (_, topic) => {
+    const make = (index: number) => {
+      const topic = index % topics;
       const name = prefixed(`bench/${String(topic).padStart(5, "0")}`);
-      const payload = kind === "json" ? makeReading(topic, payloadBytes) : noise;
+      const payload = kind === "json" ? makeReading(topic, index, payloadBytes) : randomBytes(payloadBytes);
       return packet(0x30 | (qos << 1), Buffer.concat([name, id, payload]));
-    });
-    this.#bytes = Buffer.concat(packets);
-    this.#topics = topics;
+    };
+    this.packetBytes = make(0).length;
+    this.#packets = topics * Math.ceil(SLAB_BYTES_MIN / (topics * this.packetBytes));
+    this.#bytes = Buffer.concat(Array.from({ length: this.#packets }, (_, index) => make(index)));
     this.#qos = qos;
-    this.packetBytes = this.#bytes.length / topics;
     this.#payloadAt = this.packetBytes - payloadBytes;
   }
 
   /** Up to `count` packets from `sequence` on, stamped; the bytes are good until the next call. */
   stamp(sequence: number, count: number, microseconds: number): { bytes: Buffer; count: number } {
-    const from = sequence % this.#topics;
-    const taken = Math.min(count, this.#topics - from);
+    const from = sequence % this.#packets;
+    const taken = Math.min(count, this.#packets - from);
     for (let i = 0; i < taken; i++) {
       const payloadAt = (from + i) * this.packetBytes + this.#payloadAt;
       this.#bytes.writeUInt32BE(sequence + i, payloadAt);
@@ -106,8 +113,9 @@ export class PacketReader {
 }
 
 /** What a sensor might say, behind room for the stamp; filled up with blanks. */
-function makeReading(topic: number, bytes: number): Buffer {
-  const value = (20 + 10 * Math.sin(topic)).toFixed(3);
-  const text = `{"ts":17957${String(topic * 7919).padStart(8, "0")},"tag":"line1/temp${topic}","value":${value},"quality":"GOOD"}`;
+function makeReading(topic: number, index: number, bytes: number): Buffer {
+  const value = (20 + 10 * Math.sin(topic) + Math.random()).toFixed(3);
+  const time = 1_795_700_000_000 + index;
+  const text = `{"ts":${time},"tag":"line1/temp${topic}","value":${value},"quality":"GOOD"}`;
   return Buffer.from(`${" ".repeat(STAMP_BYTES)}${text}`.padEnd(bytes).slice(0, bytes));
 }

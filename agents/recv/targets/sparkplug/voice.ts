@@ -63,6 +63,8 @@ export class Voice {
   rebirthAtMs: number | undefined;
   /** Devices whose birth the broker did not take. */
   readonly #muteDevices = new Set<string>();
+  /** Devices that the hosts of this connection hold for alive. */
+  readonly #bornDevices = new Set<string>();
   #seq = 0;
   #waiting: (DataItem | ToldItem)[] = [];
 
@@ -85,6 +87,7 @@ export class Voice {
     this.isBorn = false;
     this.isMute = false;
     this.#muteDevices.clear();
+    this.#bornDevices.clear();
   }
 
   /** NBIRTH and the DBIRTHs of all devices that are alive, with current values; then what has waited. */
@@ -148,6 +151,11 @@ export class Voice {
       this.#tellLater(settle);
       return;
     }
+    this.#sayDeviceDeath(device, payload, settle);
+  }
+
+  #sayDeviceDeath(device: string, payload: Payload | undefined, settle: Settle): void {
+    this.#bornDevices.delete(device);
     const phrase = (seq: number) =>
       payload === undefined ? phraseDeviceDeath(seq, this.#rim.wall()) : phraseSame(payload, seq);
     this.#say(this.#topic(device, "NDEATH", "DDEATH"), phrase, settle, "deviceDeaths");
@@ -193,6 +201,7 @@ export class Voice {
     this.rebirthAtMs = undefined;
     this.bornSteadyMs = steadyMs;
     this.#muteDevices.clear();
+    this.#bornDevices.clear();
     const topic = this.#topic(NODE_PART, "NBIRTH", "DBIRTH");
     this.isBorn = this.#say(topic, () => payload, settle, "births");
     this.isMute = !this.isBorn;
@@ -215,8 +224,14 @@ export class Voice {
       return bytes;
     };
     this.#muteDevices.delete(device);
-    if (this.#say(topic, phrase, settle, "deviceBirths")) this.#rim.certify(topic, bytes);
-    else this.#muteDevices.add(device);
+    if (this.#say(topic, phrase, settle, "deviceBirths")) {
+      this.#bornDevices.add(device);
+      this.#rim.certify(topic, bytes);
+      return;
+    }
+    this.#muteDevices.add(device);
+    // Hosts would hold its earlier life for the present one, with the values of then.
+    if (this.#bornDevices.has(device)) this.#sayDeviceDeath(device, undefined, NOBODY);
   }
 
   #sayData(item: DataItem): void {

@@ -357,6 +357,22 @@ test("data of a device whose birth is larger than the broker takes is lost by na
   expect(lab.host.faults).toEqual([]);
 });
 
+test("a device whose new birth the broker does not take is told to be dead first, and once", () => {
+  const { lab, edge } = born();
+  lab.main.cut();
+  lab.main.open(250);
+  lab.outcomes.length = 0;
+  expect(lab.host.isOnline("g/n/d")).toBe(true);
+  const deaths = lab.host.count("DDEATH");
+  for (let round = 0; round < 2; round++) lab.take(edge.deviceBirth("d", [metric("x".repeat(300), 3, 1)]));
+  expect([lab.host.isOnline("g/n"), lab.host.isOnline("g/n/d")]).toEqual([true, false]);
+  expect(lab.host.count("DDEATH")).toBe(deaths + 1);
+  expect(lab.outcomes).toEqual(["lost/oversize", "lost/oversize"]);
+  lab.take(edge.deviceBirth("d", [metric("c", 3, 5)]));
+  expect([lab.host.isOnline("g/n/d"), lab.host.value("g/n/d", "c")]).toEqual([true, 5]);
+  expect(lab.host.faults).toEqual([]);
+});
+
 test("an edge node whose new birth the broker does not take is told to be dead first, not left alive with old values", () => {
   const { lab, edge } = born();
   lab.main.cut();
