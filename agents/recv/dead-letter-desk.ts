@@ -1,7 +1,9 @@
 // The dead letters of all targets: keeps new ones in batches, before the counters that speak of them, and takes
 // requests to send some again. After a crash both still agree: letters that came after the last counters are forgotten,
 // because their messages are going to be judged again.
+
 import type { Counters } from "../../shared/counters.ts";
+import { changeMessage } from "../../shared/message.ts";
 import type { DeadLetter, DeadLetters, NewDeadLetter } from "./dead-letters.ts";
 import { TargetLetters } from "./targets/letters.ts";
 
@@ -137,7 +139,7 @@ export class DeadLetterDesk {
 
   #put(letter: NewDeadLetter): void {
     // A copy, because the payload is a view of a content that would stay in memory with it.
-    const message = { ...letter.message, payload: Buffer.from(letter.message.payload) };
+    const message = changeMessage(letter.message, { payload: Buffer.from(letter.message.payload) });
     this.#waiting.push({ ...letter, message });
     this.#waitingBytes += weigh(letter);
     // After a refusal it is tried again when the counters are kept, not with each letter.

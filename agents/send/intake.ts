@@ -4,7 +4,7 @@
 // the oldest of it) and QoS 1 and 2 are bounded by the source's receive maximum, because they are not acknowledged.
 import type { Counters } from "../../shared/counters.ts";
 import { ContentWriter } from "../../shared/framing/content.ts";
-import type { Message, Qos } from "../../shared/message.ts";
+import { countPayloadBytes, type Message, type Qos } from "../../shared/message.ts";
 import { OWN_TOPICS } from "../../shared/sparkplug/snapshot.ts";
 import { Bookings } from "./bookings.ts";
 import type { IntakeOptions } from "./intake-options.ts";
@@ -106,7 +106,7 @@ export class Intake {
     if (filter !== undefined || loss !== undefined) {
       this.#counters.add(`source/${source}/accepted`);
       if (filter !== undefined) this.#counters.add(`source/${source}/filtered/${filter}`);
-      else if (loss !== undefined) this.#lose(source, loss, message.topic, message.payload.length);
+      else if (loss !== undefined) this.#lose(source, loss, message.topic, countPayloadBytes(message));
       this.#settleBooked(message.qos, onSettled, notes);
       return;
     }
@@ -115,7 +115,7 @@ export class Intake {
 
   /** Takes a message of the agent's own, below OWN_TOPICS. False when there is no room for it now, and it may come later. */
   acceptOwn(message: Message): boolean {
-    if (message.payload.length > this.#options.messageBytesMax) return false;
+    if (countPayloadBytes(message) > this.#options.messageBytesMax) return false;
     if (this.#blocked !== undefined || this.#waitingBytes >= this.#options.waitingBytesMax / 2) return false;
     this.#take(OWN_SOURCE, message, this.#treatment.of(message.topic));
     return true;
@@ -133,7 +133,7 @@ export class Intake {
     onSettled?: () => void,
     notes?: Notes,
   ): void {
-    const size = message.payload.length + message.topic.length + 32;
+    const size = countPayloadBytes(message) + message.topic.length + 32;
     let open = this.#collect(stream);
     if (open.writer.count > 0 && open.writer.length + size > this.#options.blockBytes) {
       this.#close(stream);
@@ -326,9 +326,10 @@ export class Intake {
     return false;
   }
 
-  #judge({ topic, payload, qos }: Message): LossReason | undefined {
+  #judge(message: Message): LossReason | undefined {
+    const { topic, qos } = message;
     if (topic.startsWith(OWN_TOPICS)) return "reserved-topic";
-    if (payload.length > this.#options.messageBytesMax) return "oversize";
+    if (countPayloadBytes(message) > this.#options.messageBytesMax) return "oversize";
     if (qos > 0 || this.#waitingBytes < this.#options.waitingBytesMax) return undefined;
     return this.#options.qos0Overflow === "drop-oldest" && this.#dropOldest() ? undefined : "overflow";
   }

@@ -2,6 +2,7 @@
 // The reader never throws: the first read past the end, or of a number that is not canonical, sets `failed`,
 // and from then on every read gives zero, so that a decoder checks once at its end.
 
+import { copyPayload, countPayloadBytes, type Message } from "../message.ts";
 import type { TopicCache } from "../mqtt/topic-cache.ts";
 
 /** Largest integer on the wire that this implementation takes: 2^53 - 1, so that JavaScript numbers stay exact. */
@@ -64,6 +65,11 @@ export class ByteWriter {
   bytes(value: Uint8Array): void {
     const at = this.#claim(value.length);
     this.#buffer.set(value, at);
+  }
+
+  payload(message: Message): void {
+    const at = this.#claim(countPayloadBytes(message));
+    copyPayload(message, this.#buffer, at);
   }
 
   /** A string as varint length in bytes, then UTF-8. */
@@ -184,6 +190,16 @@ export class ByteReader {
   bytes(size: number): Buffer {
     const at = this.#take(size);
     return at < 0 ? EMPTY : this.#buffer.subarray(at, at + size);
+  }
+
+  /** What is read, all of it. */
+  get memory(): Buffer {
+    return this.#buffer;
+  }
+
+  /** Where the next `size` bytes begin, which are passed over. */
+  skip(size: number): number {
+    return Math.max(0, this.#take(size));
   }
 
   /** Strict UTF-8: overlong forms, surrogates and cut sequences fail. */

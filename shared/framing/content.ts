@@ -1,7 +1,13 @@
 // The content of a block: frames, one after another, with a topic dictionary built up as they come.
 // A message frame carries one message and takes one sequence; a skip frame gives up a range of sequences.
 // Decoding is strict to the byte: what the encoder would not have written is refused as a whole.
-import type { Message, MessageProperties, Qos } from "../message.ts";
+import {
+  countPayloadBytes,
+  EmbeddedMessage,
+  type Message,
+  type MessageProperties,
+  type Qos,
+} from "../message.ts";
 import { TopicCache } from "../mqtt/topic-cache.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
 import { decodeProperties, encodeProperties } from "./properties.ts";
@@ -55,8 +61,8 @@ export class ContentWriter {
       out.varint(bytes.length);
       out.bytes(bytes);
     }
-    out.varint(message.payload.length);
-    out.bytes(message.payload);
+    out.varint(countPayloadBytes(message));
+    out.payload(message);
     this.#count++;
   }
 
@@ -86,7 +92,7 @@ export class ContentWriter {
   }
 }
 
-/** All frames of a content whose sequences are `count` in number; undefined when it does not parse. Payloads are views. */
+/** All frames of a content whose sequences are `count` in number; undefined when it does not parse. Payloads lie in it. */
 export function decodeContent(content: Uint8Array, count: number): Frame[] | undefined {
   const frames: Frame[] = [];
   const parses = walkContent(
@@ -180,8 +186,9 @@ function decodeMessage(
   }
   const size = input.varint();
   if (input.failed || size > input.remaining) return undefined;
-  const payload = input.bytes(size);
   const topic = topics[index];
   if (topic === undefined) return undefined;
-  return { topic, payload, qos: qos as Qos, retain: (head & RETAIN) !== 0, properties, acceptedMs };
+  const start = input.skip(size);
+  const retain = (head & RETAIN) !== 0;
+  return new EmbeddedMessage(topic, input.memory, start, size, qos as Qos, retain, properties, acceptedMs);
 }

@@ -2,6 +2,8 @@
 // Bytes are written once into pieces that are never used again, because the socket may keep them for a while.
 // A large payload is not copied but written by itself.
 
+import { copyPayload, countPayloadBytes, type Message } from "../message.ts";
+
 const PIECE_BYTES = 65_536;
 /** Payloads from here on are cheaper to write by themselves than to copy. */
 const OWN_WRITE_BYTES_MIN = 16_384;
@@ -32,16 +34,18 @@ export class EgressBatch {
     this.#end = at;
   }
 
-  /** The bytes must stay as they are. */
-  putBytes(bytes: Uint8Array): void {
-    if (bytes.length < OWN_WRITE_BYTES_MIN) {
-      this.#reserve(bytes.length);
-      this.#piece.set(bytes, this.#end);
-      this.#end += bytes.length;
+  /** The payload must stay as it is. */
+  putPayload(message: Message): void {
+    const bytes = countPayloadBytes(message);
+    if (bytes < OWN_WRITE_BYTES_MIN) {
+      this.#reserve(bytes);
+      copyPayload(message, this.#piece, this.#end);
+      this.#end += bytes;
       return;
     }
     this.flush();
-    this.#write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    const { payload } = message;
+    this.#write(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength));
   }
 
   /** Writes what has been put. */

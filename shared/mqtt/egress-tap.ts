@@ -10,7 +10,7 @@
 // receive maximum is 0. A message that makes the broker end the connection again and again is settled as poison.
 
 import type { Duplex } from "node:stream";
-import type { Message, Qos } from "../message.ts";
+import { countPayloadBytes, type Message, type Qos } from "../message.ts";
 import { type AckType, decodeAck, describeReason } from "./egress-ack.ts";
 import { EgressBatch } from "./egress-batch.ts";
 import { EgressFlights, type EgressOutcome, type Flight, PACKET_ID_MAX } from "./egress-flights.ts";
@@ -312,7 +312,7 @@ export class EgressTap {
     const batch = this.#batch;
     const at = batch.begin(headBytesMax(message, sizes));
     batch.end(encodePublishHead(this.#options.version, message, sizes, sending, batch.piece, at));
-    batch.putBytes(message.payload);
+    batch.putPayload(message);
   }
 
   /** The message expiry interval less the time it has waited here [MQTT-3.3.2-6]; any positive number without one. */
@@ -338,5 +338,5 @@ function checkSession({ sessionPresent, receiveMaximum }: EgressSession): string
 
 /** Everything but the payload, with the longest fixed header and packet identifier there are. */
 function headBytesMax(message: Message, sizes: PublishSizes): number {
-  return 5 + 2 + sizes.bodyBytes - message.payload.length;
+  return 5 + 2 + sizes.bodyBytes - countPayloadBytes(message);
 }

@@ -3,7 +3,7 @@
 // MQTT 5 demands of every hop [MQTT-3.3.2-18]; MQTT 3.1.1 has no properties, so there they are left out.
 // Refuses texts over 65,535 bytes. That topic and texts are valid MQTT is the message's own promise.
 
-import type { Message, MessageProperties, Qos } from "../message.ts";
+import { countPayloadBytes, type Message, type MessageProperties, type Qos } from "../message.ts";
 
 /** What the remaining length can say at most, and the header in front of it [MQTT5 2.1.4]. */
 export const PACKET_BYTES_MAX = 268_435_455 + 5;
@@ -37,10 +37,10 @@ export type PublishSending = {
 
 /** Undefined when a text is longer than MQTT can say. */
 export function measurePublish(version: 4 | 5, message: Message): PublishSizes | undefined {
-  const { topic, payload, properties } = message;
+  const { topic, properties } = message;
   const topicBytes = countTextBytes(topic);
   if (topicBytes > TEXT_BYTES_MAX) return undefined;
-  const bodyBytes = 2 + topicBytes + payload.length;
+  const bodyBytes = 2 + topicBytes + countPayloadBytes(message);
   if (version === 4) return { topicBytes, propertyBytes: 0, bodyBytes };
   const propertyBytes = properties === undefined ? 0 : measureProperties(properties);
   if (propertyBytes === undefined) return undefined;

@@ -5,6 +5,7 @@ import {
   checkDefaultExport,
   checkLength,
   checkMachine,
+  checkMessageSpread,
   checkName,
   checkOpening,
   checkProcess,
@@ -43,6 +44,18 @@ const CASES: Case[] = [
       file("agents/send/main.ts", "process.exit(0)"),
       file("shared/a.ts", "child.process.kill(); // process.env"),
       file("shared/a.ts", 'import type { Process } from "node:process";'),
+    ],
+  },
+  {
+    rule: checkMessageSpread,
+    files: product,
+    bad: [
+      file("shared/a.ts", "const a = { ...message, topic };"),
+      file("shared/a.ts", "f({ ...judgement.publish })"),
+    ],
+    good: [
+      file("shared/a.ts", "const a = [message, ...message.rest, ...messages];"),
+      file("shared/a.ts", "changeMessage(message, { topic })"),
     ],
   },
   {

@@ -50,6 +50,12 @@ export function checkMachine(file: SourceFile): string[] {
   ];
 }
 
+/** A message may have its payload on its prototype, which a spread leaves behind: changeMessage(). */
+export function checkMessageSpread(file: SourceFile): string[] {
+  const spread = /\.\.\.(\w+\??\.)*(message|publish)\b(?!\??\.)/;
+  return findLines(blank(file), spread, "spreads a message; changeMessage() keeps all of it");
+}
+
 function blank(file: SourceFile): SourceFile {
   return { path: file.path, text: blankComments(file.text) };
 }

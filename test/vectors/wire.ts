@@ -4,6 +4,7 @@ import { Receiver } from "../../agents/recv/link/receiver.ts";
 import { emptyLinkState } from "../../agents/recv/link/session.ts";
 import { decodeContent, type Frame } from "../../shared/framing/content.ts";
 import type { Heartbeat } from "../../shared/framing/heartbeat.ts";
+import { changeMessage } from "../../shared/message.ts";
 
 /**
  * What becomes of the datagrams: `accepted`: all that was sent is delivered; `refused`: nothing is; `partly`: something is
@@ -82,7 +83,7 @@ export function classify(outcome: readonly unknown[]): OutcomeClass {
 
 function plainFrame(frame: Frame): unknown {
   if (frame.type === "skip") return frame;
-  const { payload, properties, ...message } = frame.message;
+  const { payload, properties, ...message } = changeMessage(frame.message, {});
   return {
     ...message,
     payload: Buffer.from(payload).toString("hex"),

@@ -3,7 +3,7 @@
 // certificate has changed. A target has one of them, or several that share its messages by topic or by device.
 // Publishes only: it never subscribes and resumes no session.
 import type { MqttSession } from "../../../shared/config/mqtt-session.ts";
-import type { Message } from "../../../shared/message.ts";
+import { countPayloadBytes, type Message } from "../../../shared/message.ts";
 import {
   type BrokerSession,
   type BrokerWill,
@@ -223,7 +223,7 @@ export class Channel {
     if (isNext && this.#mayGo(message)) this.#send(message, onSettled);
     else {
       this.#waiting.push({ message, onSettled });
-      this.#waitingBytes += message.payload.length;
+      this.#waitingBytes += countPayloadBytes(message);
     }
   }
 
@@ -293,7 +293,7 @@ export class Channel {
     for (const { message, onSettled } of this.#waiting) {
       if (!this.#mayGo(message)) break;
       released++;
-      this.#waitingBytes -= message.payload.length;
+      this.#waitingBytes -= countPayloadBytes(message);
       this.#send(message, onSettled);
     }
     if (released > 0) this.#waiting = this.#waiting.slice(released);

@@ -4,7 +4,7 @@
 // message. The formats are told in docs/targets.md.
 // Refuses what would be too large all the same, and messages whose topic or properties are the trouble.
 import { createHash } from "node:crypto";
-import type { Message } from "../../../shared/message.ts";
+import { changeMessage, type Message } from "../../../shared/message.ts";
 import type { Judgement, Outgoing } from "./outcome.ts";
 
 export const OVERSIZE_POLICIES = ["dead-letter", "compress", "split"] as const;
@@ -45,7 +45,7 @@ function compress(message: Message, refusal: Refusal, rim: OversizeRim): Judgeme
   const compressed = markGzip(message, Bun.gzipSync(Buffer.from(message.payload)), rim);
   const judgement = rim.judge(compressed, "gzip");
   if ("outcome" in judgement) return also(refusal, "compressed", judgement);
-  return { publish: { ...judgement.publish, lane: message.topic } };
+  return { publish: { ...changeMessage(judgement.publish, {}), lane: message.topic } };
 }
 
 function split(message: Message, refusal: Refusal, rim: OversizeRim): Judgement {
@@ -74,7 +74,7 @@ function split(message: Message, refusal: Refusal, rim: OversizeRim): Judgement 
   for (let number = 1; number <= count; number++) {
     const judgement = judgePart((number - 1) * fits, Math.min(length, number * fits), number, count);
     if ("outcome" in judgement) return also(refusal, "in parts", judgement);
-    parts.push({ ...judgement.publish, lane: message.topic });
+    parts.push({ ...changeMessage(judgement.publish, {}), lane: message.topic });
   }
   const [first, ...rest] = parts;
   return first === undefined ? refusal : { publish: { ...first, rest } };
@@ -93,14 +93,14 @@ function identify({ topic, payload, acceptedMs }: Message): string {
 function markGzip(message: Message, payload: Uint8Array, { hasProperties }: OversizeRim): Message {
   return hasProperties
     ? withProperty(message, payload, "content-encoding", "gzip")
-    : { ...message, payload, topic: `${message.topic}/tidegate-gzip` };
+    : changeMessage(message, { payload, topic: `${message.topic}/tidegate-gzip` });
 }
 
 /** Never retained: each part would replace the one before. */
 function markPart(message: Message, payload: Uint8Array, name: string, rim: OversizeRim): Message {
   return rim.hasProperties
-    ? { ...withProperty(message, payload, PART, name), retain: false }
-    : { ...message, payload, topic: `${message.topic}/${PART}-${name}`, retain: false };
+    ? changeMessage(withProperty(message, payload, PART, name), { retain: false })
+    : changeMessage(message, { payload, topic: `${message.topic}/${PART}-${name}`, retain: false });
 }
 
 /** Bytes of gzip, or a part that may end within a character, are not UTF-8 any more: a broker may look. */
@@ -108,5 +108,5 @@ function withProperty(message: Message, payload: Uint8Array, name: string, value
   const { payloadFormat, ...properties } = message.properties ?? {};
   const format = payloadFormat === 1 ? [[FORMAT, "utf-8"] as const] : [];
   const userProperties = [...(properties.userProperties ?? []), ...format, [name, value] as const];
-  return { ...message, payload, properties: { ...properties, userProperties } };
+  return changeMessage(message, { payload, properties: { ...properties, userProperties } });
 }

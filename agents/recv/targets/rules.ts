@@ -1,6 +1,6 @@
 // What every target does to a message before it publishes it: filter, expire, rename, lower the QoS.
 // Pure; refuses what the broker has said it would refuse, so that one message cannot end the connection.
-import type { Message, MessageProperties, Qos } from "../../../shared/message.ts";
+import { changeMessage, type Message, type MessageProperties, type Qos } from "../../../shared/message.ts";
 import { countPacketBytes, measurePublish } from "../../../shared/mqtt/publish-encode.ts";
 import type { Judgement } from "./outcome.ts";
 import type { TopicRules } from "./topic-rules.ts";
@@ -30,7 +30,7 @@ export function routeMessage(
     qos === message.qos &&
     retain === message.retain &&
     properties === message.properties;
-  const publish = isSame ? message : { ...message, topic: route.topic, qos, retain, properties };
+  const publish = isSame ? message : changeMessage(message, { topic: route.topic, qos, retain, properties });
   return { publish };
 }
 

@@ -1,6 +1,8 @@
 // What a target of type "aws-iot" does in its own way: logins, Basic Ingest, and the limits of AWS IoT Core, kept on this
 // side because there a message too many, too large or too deep costs the connection or disappears without a word.
+
 import { readSecretLine } from "../../../../shared/config/secret-file.ts";
+import { changeMessage } from "../../../../shared/message.ts";
 import type { AwsIotTarget } from "../../types/aws-iot.ts";
 import type { Dialect } from "../broker-target.ts";
 import type { ChannelLogin } from "../channel.ts";
@@ -34,7 +36,10 @@ export function createAwsDialect(target: AwsIotTarget, clock: () => number): Dia
       const publish =
         basicIngestRule === undefined
           ? message
-          : { ...message, topic: `$aws/rules/${basicIngestRule}/${message.topic}`, retain: false };
+          : changeMessage(message, {
+              topic: `$aws/rules/${basicIngestRule}/${message.topic}`,
+              retain: false,
+            });
       const refusal = judgeForAws(publish, target.limits);
       return refusal === undefined
         ? { publish }

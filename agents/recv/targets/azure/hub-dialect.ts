@@ -1,7 +1,7 @@
 // What a target of type "azure-iot-hub" does in its own way: tokens, the property bag, and the limits of IoT Hub, kept on
 // this side because there all that is wrong ends the connection without a word.
 import { BUILD_INFO } from "../../../../shared/build-info.ts";
-import type { Message } from "../../../../shared/message.ts";
+import { changeMessage, type Message } from "../../../../shared/message.ts";
 import type { HubDevices } from "../../types/azure-hub-identity.ts";
 import type { AzureIotHubTarget } from "../../types/azure-iot-hub.ts";
 import type { Dialect, TargetRim } from "../broker-target.ts";
@@ -98,14 +98,14 @@ export function judgeForHub(
   const composed = composeHubMessage(message, identity, FORMS[form](target.bag), target.messageBytesMax);
   if (typeof composed === "string")
     return { outcome: "lost/oversize", detail: explain(composed, target.messageBytesMax) };
-  return { publish: { ...message, topic: composed.topic } };
+  return { publish: changeMessage(message, { topic: composed.topic }) };
 }
 
 /** `devices/OLD/…` as `devices/NEW/…`; the same message when it is the same device. */
 export function readdress(message: Message, deviceId: string): Message {
   const rest = message.topic.indexOf("/", DEVICES.length);
   if (message.topic.slice(DEVICES.length, rest) === deviceId) return message;
-  return { ...message, topic: `${DEVICES}${deviceId}${message.topic.slice(rest)}` };
+  return changeMessage(message, { topic: `${DEVICES}${deviceId}${message.topic.slice(rest)}` });
 }
 
 const DEVICES = "devices/";

@@ -1,7 +1,7 @@
 // Takes the PUBLISH packets of one connection [MQTT5 3.3, 4.3]: parsed in place from the socket's bytes, given to the
 // intake, and acknowledged when the journal has them. Refused messages are booked by name like all others: over the size limit,
 // a topic that is none, a topic the client may not publish to. What the client was told it must not do ends its connection.
-import type { MessageProperties, Qos } from "../../../../shared/message.ts";
+import { EmbeddedMessage, type MessageProperties, type Qos } from "../../../../shared/message.ts";
 import { type ProtocolVersion, pickMessageProperties } from "../../../../shared/mqtt/connect-packet.ts";
 import { breach, type Flaw, isFlaw, malformed } from "../../../../shared/mqtt/flaw.ts";
 import { decodeProperties, PROPERTY, propertySet } from "../../../../shared/mqtt/properties.ts";
@@ -113,10 +113,11 @@ export class Publisher {
     else if (topic.charCodeAt(0) === DOLLAR && this.#hub.config.dollarTopics === "keep-back")
       this.#setAside(qos, packetId);
     else {
-      // Less than subarray() costs, which makes a Buffer.
-      const payload = new Uint8Array(bytes.buffer, bytes.byteOffset + payloadStart, size);
       const acceptedMs = this.#hub.rim.clock();
-      const message = { topic, payload, qos, retain: (firstByte & 1) !== 0, properties, acceptedMs };
+      const retain = (firstByte & 1) !== 0;
+      const message = new EmbeddedMessage(
+        ...([topic, bytes, payloadStart, size, qos, retain, properties, acceptedMs] as const),
+      );
       if (qos === 0) this.#hub.keeper.accept(this.#source, message);
       else {
         const settle = this.#expect(qos, packetId, REASON.success, size);

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { DeadLetters } from "../../../../agents/recv/dead-letters.ts";
+import { changeMessage, type Message } from "../../../../shared/message.ts";
 import { openBlockLog, openBlockLogReadOnly } from "../../../../shared/store/open.ts";
 import { Workspace } from "../../../support/workspace.ts";
 
@@ -29,8 +30,8 @@ test("DeadLetters.find() gives back what add() took, whole", () => {
   expect(letters.count).toBe(2);
   const { message, ...rest } = letter("b");
   expect(letters.find(2)).toMatchObject({ id: 2, ...rest });
-  const found = letters.find(2)?.message;
-  expect({ ...found, payload: Buffer.from(found?.payload ?? []) }).toEqual(message);
+  const found = letters.find(2)?.message as Message;
+  expect(changeMessage(found, { payload: Buffer.from(found.payload) })).toEqual(message);
   expect(letters.find(3)).toBeUndefined();
 });
 

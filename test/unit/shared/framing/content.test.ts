@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ContentWriter, decodeAfter, decodeContent } from "../../../../shared/framing/content.ts";
+import { changeMessage } from "../../../../shared/message.ts";
 import { MESSAGES, makeMessage } from "./samples.ts";
 
 function encode(): { content: Buffer; count: number } {
@@ -20,7 +21,10 @@ describe("decodeContent()", () => {
       ...message,
       payload: Buffer.from(message.payload),
     }));
-    expect(frames?.flatMap((frame) => (frame.type === "message" ? [frame.message] : []))).toEqual(expected);
+    const messages = frames?.flatMap((frame) =>
+      frame.type === "message" ? [changeMessage(frame.message, {})] : [],
+    );
+    expect(messages).toEqual(expected);
     expect(frames?.find((frame) => frame.type === "skip")).toEqual({
       type: "skip",
       count: 7,
