@@ -142,8 +142,9 @@ requireTools(["mosquitto"])("the status on a target", () => {
     await near.publish("plant/x", "x", { qos: 1 });
     await far.waitForCount(1);
     const status = await recv.waitForStatus<RecvStatus>(
-      "two refusals",
-      ({ targets }) => ((targets as StatusFields[])[0]?.status?.lost ?? 0) >= 2,
+      "two refusals, and the message forwarded",
+      ({ targets }) =>
+        ((targets as StatusFields[])[0]?.status?.lost ?? 0) >= 2 && targets[0]?.ledger.forwarded === 1,
     );
     expect(status.targets[0]?.ledger).toMatchObject({ accepted: 1, forwarded: 1, lost: {} });
     const line = await recv.waitForLog("the refusal", ({ outcome }) => outcome === "status");

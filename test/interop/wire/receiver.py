@@ -140,17 +140,15 @@ class Receiver:
             stream = self.streams.setdefault(entry["stream"], Stream())
             if stream.tail <= stream.next < entry["sent"]:
                 stream.tail, stream.tail_ms = entry["sent"], now
-            self._note_since(stream, entry["sent"])
+            if not self.since_known:
+                _note_since(stream, entry["sent"])
         self.since_known = True
         self.outcome.append({"heartbeat": heartbeat})
 
-    def _note_since(self, stream, sequence):
-        if not self.since_known:
-            stream.since = sequence if stream.since is None else min(stream.since, sequence)
-
     def _messages(self, number, envelope, now):
         stream = self.streams.setdefault(number, Stream())
-        self._note_since(stream, envelope.first)
+        if not self.since_known or stream.since is not None:
+            _note_since(stream, envelope.first)
         first, end = envelope.first, envelope.first + envelope.count
         if end <= stream.next and not _overlap(stream, first, end):
             raise Refused("sequence-delivered")
@@ -258,6 +256,10 @@ class Receiver:
             del self.parts[key]
             if late:
                 self.outcome.append({"refused": "part-evicted"})
+
+
+def _note_since(stream, sequence):
+    stream.since = sequence if stream.since is None else min(stream.since, sequence)
 
 
 def _overlap(stream, first, end):
