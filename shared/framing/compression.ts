@@ -12,11 +12,15 @@ const COMPRESS_BYTES_MIN = 200;
 const AT_ONCE_BYTES_MAX = 8 * 1024 * 1024;
 const LEVEL = { level: 1 };
 
-/** The compressed content when it is at least a sixteenth smaller. */
-export function compressContent(content: Uint8Array): Uint8Array | undefined {
+/** What a content must lose to be worth it: a sixteenth where the link is what holds it up, a quarter where it is the processors. */
+const SHARE_SCARCE = 1 / 16;
+const SHARE_FREE = 1 / 4;
+
+/** The compressed content when it is at least that share smaller, a sixteenth unless told. */
+export function compressContent(content: Uint8Array, share = SHARE_SCARCE): Uint8Array | undefined {
   if (content.length < COMPRESS_BYTES_MIN) return undefined;
   const compressed = Bun.zstdCompressSync(content, LEVEL);
-  return compressed.length <= content.length - content.length / 16 ? compressed : undefined;
+  return compressed.length <= content.length * (1 - share) ? compressed : undefined;
 }
 
 /** The content, or undefined when it is not one whole zstd frame or would be larger than `bytesMax`. */
@@ -36,13 +40,18 @@ export function decompressContent(compressed: Uint8Array, bytesMax: number): Uin
 export class Compressor {
   #pass = 0;
   #failures = 0;
+  #wasScarce = false;
 
-  compress(content: Uint8Array): Uint8Array | undefined {
+  /** `isScarce` while the link is slower than what it gets. */
+  compress(content: Uint8Array, isScarce: boolean): Uint8Array | undefined {
+    // What did not pay while the link had time may pay now.
+    if (isScarce && !this.#wasScarce) this.#pass = this.#failures = 0;
+    this.#wasScarce = isScarce;
     if (this.#pass > 0) {
       this.#pass--;
       return undefined;
     }
-    const compressed = compressContent(content);
+    const compressed = compressContent(content, isScarce ? SHARE_SCARCE : SHARE_FREE);
     if (compressed !== undefined) this.#failures = 0;
     else if (content.length >= COMPRESS_BYTES_MIN) {
       this.#failures = Math.min(this.#failures + 1, 6);

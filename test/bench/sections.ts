@@ -83,12 +83,13 @@ export const SECTIONS: Measure = {
   direct: async (bench) => {
     const contests: Contest[] = [];
     for (const qos of [0, 1] as const) {
-      for (const [payloadBytes, topics] of LOADS) {
-        const title = `Listen to a plain target, ${size(payloadBytes)}, ${topics.toLocaleString("en")} topics, QoS ${qos}`;
+      for (const [payloadBytes, topics, payload] of LOADS) {
+        const what = payload === "json" ? `${size(payloadBytes)} of JSON` : size(payloadBytes);
+        const title = `Listen to a plain target, ${what}, ${topics.toLocaleString("en")} topics, QoS ${qos}`;
         const messages = Math.min(MESSAGES[qos], Math.ceil(BYTES_PER_RUN / payloadBytes));
         // The usual load has all the entrants.
-        const arms = payloadBytes === 100 && topics === 100 ? DIRECT_TOO : DIRECT;
-        contests.push(await contest(bench, title, arms, { qos, payloadBytes, topics, messages }));
+        const arms = payloadBytes === 100 && topics === 100 && payload === "random" ? DIRECT_TOO : DIRECT;
+        contests.push(await contest(bench, title, arms, { qos, payloadBytes, topics, payload, messages }));
       }
     }
     return contests;
@@ -177,12 +178,13 @@ export const SECTIONS: Measure = {
   start: ({ programs }) => measureStart(programs, START_ROUNDS),
 };
 
-const LOADS: readonly (readonly [payloadBytes: number, topics: number])[] = [
-  [16, 100],
-  [100, 100],
-  [100, 10_000],
-  [1024, 100],
-  [8192, 100],
+const LOADS: readonly (readonly [payloadBytes: number, topics: number, payload: "random" | "json"])[] = [
+  [16, 100, "random"],
+  [100, 100, "random"],
+  [100, 100, "json"],
+  [100, 10_000, "random"],
+  [1024, 100, "random"],
+  [8192, 100, "random"],
 ];
 
 type FlatLoad = Pick<RunWishes, "messages" | "passes" | "topics"> & { readonly name: string };

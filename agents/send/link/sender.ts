@@ -48,6 +48,8 @@ export class LinkSender {
   readonly #repeats: Repeats;
   readonly #options: LinkSenderOptions;
   readonly #compressor = new Compressor();
+  /** The paths had not written what they had got before. */
+  #isScarce = false;
   readonly #lanes = new Map<number, Lane>();
   readonly #pieces = new Map<number, Piece[]>();
   readonly #flights = new Map<number, Flight[]>();
@@ -79,6 +81,8 @@ export class LinkSender {
   /** Feeds the paths as far as they have room. To be called whenever one of them may have. */
   fill(now: Moment): void {
     this.#rescue(now.steadyMs);
+    const { queues } = this.#options;
+    this.#isScarce = queues.some(({ queue, bestEffort }) => !bestEffort && queue.bytes > 0);
     while (this.#hasRoom(now.steadyMs)) {
       const piece = this.#nextPiece(now.wallMs) ?? this.#nextRepeat(now);
       if (piece === undefined) return;
@@ -178,7 +182,7 @@ export class LinkSender {
 
   #cut(row: JournalRow, content: Uint8Array, flight: Flight | undefined): Piece[] {
     const { encoder, compress } = this.#options;
-    const compressed = compress ? this.#compressor.compress(content) : undefined;
+    const compressed = compress ? this.#compressor.compress(content, this.#isScarce) : undefined;
     const pieceBytes = Math.max(this.#pieceBytes, Math.ceil((compressed ?? content).length / PARTS_MAX));
     const blocks = splitContent(
       row.first,

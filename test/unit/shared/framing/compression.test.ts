@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { constants, zstdCompressSync } from "node:zlib";
-import { compressContent, decompressContent } from "../../../../shared/framing/compression.ts";
+import { Compressor, compressContent, decompressContent } from "../../../../shared/framing/compression.ts";
 import { measureFrame } from "../../../../shared/framing/zstd-frame.ts";
 import { Random } from "../fec/random.ts";
 
@@ -75,5 +75,34 @@ describe("decompressContent()", () => {
       true,
     );
     expect(decompressContent(compressed ?? content, 49_999)).toBeUndefined();
+  });
+});
+
+describe("Compressor.compress()", () => {
+  const random = new Random(9);
+  /** Random bytes and so many zeros: about that share is saved. */
+  const makeSaving = (share: number) =>
+    Buffer.concat([random.bytes(Math.round(40_000 * (1 - share))), Buffer.alloc(Math.round(40_000 * share))]);
+
+  test("takes a sixteenth where the link is scarce, and no less than a quarter where it is not", () => {
+    const tenth = makeSaving(0.1);
+    const third = makeSaving(0.33);
+    expect(new Compressor().compress(tenth, true)?.length).toBeLessThan(37_000);
+    expect(new Compressor().compress(tenth, false)).toBeUndefined();
+    expect(new Compressor().compress(third, false)?.length).toBeLessThan(28_000);
+    expect(new Compressor().compress(makeSaving(0.03), true)).toBeUndefined();
+  });
+
+  test("lets ever more contents pass after failures, and tries anew as soon as the link becomes scarce", () => {
+    const compressor = new Compressor();
+    const [tenth, half] = [makeSaving(0.1), makeSaving(0.5)];
+    const tries = (count: number, content: Uint8Array, isScarce: boolean) =>
+      Array.from({ length: count }, () => compressor.compress(content, isScarce) !== undefined);
+    expect(compressor.compress(tenth, false)).toBeUndefined();
+    expect(tries(3, half, false)).toEqual([false, false, true]);
+    for (let round = 0; round < 300; round++) compressor.compress(tenth, false);
+    expect(tries(20, half, false)).not.toContain(true);
+    expect(tries(3, tenth, true)).toEqual([true, true, true]);
+    expect(tries(2, half, false)).toEqual([true, true]);
   });
 });
