@@ -10,7 +10,7 @@ import { CURSORS_LOST, DAMAGED } from "./spool-salvage.ts";
 import type { Range } from "./targets/needs.ts";
 
 /** Memory of the decoded contents that are kept for the targets that are up to date. */
-const HOT_BYTES_MAX = 48 * 1024 * 1024;
+const HOT_BYTES_MAX = 16 * 1024 * 1024;
 const READ_ROWS = 32;
 /** Altered rows that are told one by one; each target counts them all. */
 const SPOILT_MAX = 100;

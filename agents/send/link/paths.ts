@@ -23,6 +23,7 @@ export class Path {
   onWritten: () => void = () => {};
   #writer: PathWriter | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #dueMs = 0;
   #problem: string | undefined;
   #pumping = false;
 
@@ -64,7 +65,11 @@ export class Path {
 
   /** Writes what may leave now and comes back for the rest by itself. */
   pump(): void {
-    if (this.#timer !== undefined || this.#pumping) return;
+    if (this.#pumping) return;
+    // A timer that is late, because the sources keep the agent busy, need not be waited for.
+    if (this.#timer !== undefined && this.clock() < this.#dueMs) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#pumping = true;
     let wait: number | undefined;
     for (let turns = TURNS_MAX; turns > 0; turns--) {
@@ -76,6 +81,7 @@ export class Path {
     }
     this.#pumping = false;
     if (wait === undefined) return;
+    this.#dueMs = this.clock() + wait;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.pump();
