@@ -26,6 +26,8 @@ export type PairWishes = {
 
 /** The window of both sides of the brokers: what they may have unacknowledged. */
 const INFLIGHT_MAX = 1000;
+/** What the units of the install media set, for a host with more memory than that. */
+const UNIT_ENVIRONMENT = { BUN_JSC_forceRAMSize: "2147483648" };
 /** Far above what the brokers reach: the link must not be what is measured. */
 const RATE_MBIT_PER_SECOND = 2000;
 /** As docs/speeds.md has it for such a rate; the kernel grants what net.core.rmem_max allows. */
@@ -120,7 +122,10 @@ ${caFile === undefined ? "" : `[tls]\nca_file = "${caFile}"\n`}`,
       this.#linkFiles[name],
     ];
     const begin = performance.now();
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command, args, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...UNIT_ENVIRONMENT },
+    });
     const agent = new Agent(name, child);
     this[name] = agent;
     const url = `${await agent.adminUrl()}/readyz`;

@@ -107,6 +107,7 @@ requireTools(TOOLS)("a container", () => {
       ];
       expect(config[0].User).toBe("65532:65532");
       expect(config[0].Config.Env).toContain("BUN_OPTIONS=");
+      expect(config[0].Config.Env).toContain("BUN_JSC_forceRAMSize=2147483648");
       mkdirSync(join(home, side), { recursive: true });
       chownSync(join(home, side), UID, UID);
     }

@@ -42,6 +42,7 @@ requireTools(["systemd-analyze"])("the units", () => {
     for (const name of ["BUN_BE_BUN", "BUN_OPTIONS", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"])
       expect(text).toMatch(new RegExp(`^UnsetEnvironment=.*\\b${name}\\b`, "m"));
     expect(text).toContain("\nRestartPreventExitStatus=2 78\n");
+    expect(text).toContain("\nEnvironment=BUN_JSC_forceRAMSize=2147483648\n");
     expect(text).toMatch(/^IPAddressDeny=any$/m);
     expect(text).toMatch(/^IPAddressAllow=localhost link-local multicast \S/m);
   });
