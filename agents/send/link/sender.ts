@@ -82,7 +82,8 @@ export class LinkSender {
   fill(now: Moment): void {
     this.#rescue(now.steadyMs);
     const { queues } = this.#options;
-    this.#isScarce = queues.some(({ queue, bestEffort }) => !bestEffort && queue.bytes > 0);
+    const binding = queues.filter(({ bestEffort }) => !bestEffort);
+    this.#isScarce = (binding.length > 0 ? binding : queues).some(({ queue }) => queue.bytes > 0);
     while (this.#hasRoom(now.steadyMs)) {
       const piece = this.#nextPiece(now.wallMs) ?? this.#nextRepeat(now);
       if (piece === undefined) return;
