@@ -116,7 +116,14 @@ export class Publisher {
       const acceptedMs = this.#hub.rim.clock();
       const retain = (firstByte & 1) !== 0;
       const message = new EmbeddedMessage(
-        ...([topic, bytes, payloadStart, size, qos, retain, properties, acceptedMs] as const),
+        topic,
+        bytes,
+        payloadStart,
+        size,
+        qos,
+        retain,
+        properties,
+        acceptedMs,
       );
       if (qos === 0) this.#hub.keeper.accept(this.#source, message);
       else {
