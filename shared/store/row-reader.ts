@@ -5,7 +5,7 @@ import type { ReadRow } from "./block-log.ts";
 import { areFactsIntact, isContentIntact, type RowFacts } from "./checksum.ts";
 import { isDamage } from "./fault.ts";
 import { FACT_COLUMNS } from "./schema.ts";
-import type { ContentSource } from "./segments.ts";
+import type { ContentSource } from "./segment-reader.ts";
 
 type StoredRow = RowFacts & { content: Uint8Array; checksum: number };
 type StoredFacts = RowFacts & { checksum: number };

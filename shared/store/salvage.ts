@@ -14,7 +14,7 @@ import { countMissing } from "./missing.ts";
 import { PageFiles } from "./pages.ts";
 import { type FoundRow, type FoundValue, scanPages } from "./scan.ts";
 import { countBytes, LAST_ID, OWNER, prepareTables, readNumber, writeTotals } from "./schema.ts";
-import { SegmentReader } from "./segments.ts";
+import { SegmentReader } from "./segment-reader.ts";
 import { insertRow, SqliteLog } from "./sqlite-log.ts";
 
 /** Damaged files that are kept; beyond, the oldest goes. */

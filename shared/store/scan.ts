@@ -4,7 +4,7 @@ import type { LogRow, Place } from "./block-log.ts";
 import { type Cell, readCells, readField, readPayload, readSlots, type Slot } from "./cells.ts";
 import { areFactsIntact, isContentIntact, sumValue } from "./checksum.ts";
 import type { PageFiles } from "./pages.ts";
-import type { ContentSource } from "./segments.ts";
+import type { ContentSource } from "./segment-reader.ts";
 import { IN_DATABASE } from "./segments.ts";
 
 export type FoundRow = {

@@ -3,6 +3,9 @@
 // checksum above all, is in the database: a file that is short, altered or gone gives no content, and the row's checksum tells.
 //
 //   NAME.segment-1  NAME.segment-2  …   one is written to, at its end; each start begins a new one
+//
+// While contents come and go, a file that is done with is not deleted: it is the next to be written to, from its beginning. Memory
+// and space on the disk are there then, and a sync has no more to do than to write.
 import {
   closeSync,
   constants,
@@ -12,22 +15,25 @@ import {
   fsyncSync,
   ftruncateSync,
   openSync,
-  readdirSync,
-  readSync,
   rmSync,
+  statSync,
   writeSync,
+  writevSync,
 } from "node:fs";
-import { basename, dirname } from "node:path";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { Place, Preparation } from "./block-log.ts";
-import { isPassing, nameReadFault } from "./fault.ts";
+import { type ContentSource, listSegments, nameSegment, SegmentReader } from "./segment-reader.ts";
 
 /** Smaller contents lie in the database: one more file to sync would cost more than it saves. */
 export const SEGMENT_CONTENT_BYTES_MIN = 16 * 1024;
 /** A file takes no more contents from here on; so much of the disk may be taken by contents that are deleted. */
 const SEGMENT_BYTES = 8 * 1024 * 1024;
-/** Files kept open for reading. */
-const READERS_MAX = 4;
+/** A larger file is deleted, not used again: it held one very large content. */
+const SPARE_BYTES_MAX = 2 * SEGMENT_BYTES;
+/** What the kernel keeps of files, and would have to read from the disk where only a part of it is written. */
+const PAGE_BYTES = 4096;
+const PADDING = new Uint8Array(PAGE_BYTES);
 
 export const IN_DATABASE: Place = { segment: 0, at: 0, bytes: 0 };
 
@@ -42,6 +48,8 @@ type Open = {
   kept: number;
   /** The directory may not know it after a power cut. */
   isFresh: boolean;
+  /** What lies behind `end` is old. */
+  readonly isReused: boolean;
   /** Preparations whose sync is not over: until then somebody may wait for it, and its descriptor stays. */
   holds: number;
   isLeft: boolean;
@@ -50,52 +58,6 @@ type Open = {
 const syncData = promisify(fdatasync);
 const syncAll = promisify(fsync);
 
-/** What reads contents: undefined for one that is not there as a whole. Throws while nobody can tell: what is there is not lost. */
-export type ContentSource = { read(place: Place): Uint8Array | undefined };
-
-export class SegmentReader implements ContentSource {
-  readonly #file: string;
-  readonly #fds = new Map<number, number>();
-
-  /** `file` is the database. */
-  constructor(file: string) {
-    this.#file = file;
-  }
-
-  read({ segment, at, bytes }: Place): Uint8Array | undefined {
-    try {
-      return readAt(this.#open(segment), at, bytes);
-    } catch (error) {
-      if (isPassing(error)) throw nameReadFault(error);
-      // Gone, or a bad sector.
-      return undefined;
-    }
-  }
-
-  forget(segment: number): void {
-    const fd = this.#fds.get(segment);
-    if (fd === undefined) return;
-    this.#fds.delete(segment);
-    closeSync(fd);
-  }
-
-  close(): void {
-    for (const segment of [...this.#fds.keys()]) this.forget(segment);
-  }
-
-  #open(segment: number): number {
-    const known = this.#fds.get(segment);
-    if (known !== undefined) return known;
-    const fd = openSync(nameOf(this.#file, segment), "r");
-    this.#fds.set(segment, fd);
-    for (const oldest of this.#fds.keys()) {
-      if (this.#fds.size <= READERS_MAX) break;
-      this.forget(oldest);
-    }
-    return fd;
-  }
-}
-
 export class Segments implements ContentSource {
   readonly #file: string;
   readonly #reader: SegmentReader;
@@ -103,6 +65,11 @@ export class Segments implements ContentSource {
   readonly #rows: Map<number, number>;
   /** Files that no row points into; true from the second look on. */
   readonly #idle = new Map<number, boolean>();
+  /** Files to be written to again. */
+  readonly #spare: number[] = [];
+  /** Files that were begun since the last sweep(), and between the two before. */
+  #begun = 0;
+  #begunBefore = 0;
   #isDurable = false;
   #next: number;
   #open: Open | undefined;
@@ -135,7 +102,9 @@ export class Segments implements ContentSource {
 
   #write(open: Open, content: Uint8Array): Place {
     const place = { segment: open.number, at: open.end, bytes: content.length };
-    for (let done = 0; done < content.length; ) {
+    let done = open.isReused ? writePages(open.fd, content, open.end) : 0;
+    open.end += done;
+    while (done < content.length) {
       const written = writeSync(open.fd, content, done, content.length - done, open.end);
       done += written;
       open.end += written;
@@ -227,7 +196,7 @@ export class Segments implements ContentSource {
   #prepareOne(content: Uint8Array, opens: Map<Open, number>): Place {
     const open = this.#openOne();
     if (!opens.has(open)) {
-      opens.set(open, openSync(nameOf(this.#file, open.number), "r+"));
+      opens.set(open, openSync(nameSegment(this.#file, open.number), "r+"));
       open.holds++;
     }
     const place = this.#write(open, content);
@@ -286,6 +255,10 @@ export class Segments implements ContentSource {
   abandon(): void {
     const open = this.#open;
     if (open === undefined || open.end === open.kept) return;
+    if (open.isReused) {
+      open.end = open.kept;
+      return;
+    }
     try {
       ftruncateSync(open.fd, open.kept);
       open.end = open.kept;
@@ -296,25 +269,47 @@ export class Segments implements ContentSource {
   }
 
   /**
-   * Deletes files that no row has pointed into for two calls; `beforehand` is called first. A copy of the directory made
-   * meanwhile finds the files that its database points into.
+   * Deletes files that no row has pointed into for two calls, but for as many as are begun meanwhile: those are used again;
+   * `beforehand` is called first. A copy of the directory made meanwhile finds the files that its database points into.
    */
   sweep(beforehand: () => void): void {
     const isNeeded = (number: number) =>
       number === this.#open?.number || this.#rows.has(number) || this.#prepared.has(number);
     const old = [...this.#idle].filter(([number]) => !isNeeded(number));
-    const gone = old.filter(([, isOld]) => isOld);
+    const gone = old.filter(([, isOld]) => isOld).map(([number]) => number);
     for (const [number] of old) this.#idle.set(number, true);
-    if (gone.length === 0) return;
-    beforehand();
-    for (const [number] of gone) {
+    const spareMax = Math.max(this.#begun, this.#begunBefore);
+    this.#begunBefore = this.#begun;
+    this.#begun = 0;
+    if (gone.length > 0) beforehand();
+    for (const number of gone) {
       this.#reader.forget(number);
-      try {
-        rmSync(nameOf(this.#file, number), { force: true });
+      if (this.#spare.length < spareMax && this.#isFit(number)) {
         this.#idle.delete(number);
-      } catch {
-        // Something else has its name, or the disk is read-only: the others go all the same, this one perhaps later.
-      }
+        this.#spare.push(number);
+      } else if (this.#remove(number)) this.#idle.delete(number);
+    }
+    // What cannot be deleted is tried again, as any other that nobody needs.
+    for (const number of this.#spare.splice(spareMax))
+      if (!this.#remove(number)) this.#idle.set(number, true);
+  }
+
+  #isFit(number: number): boolean {
+    try {
+      const stat = statSync(nameSegment(this.#file, number));
+      return stat.isFile() && stat.size <= SPARE_BYTES_MAX;
+    } catch {
+      return false;
+    }
+  }
+
+  /** False where something else has its name, or the disk is read-only: the others go all the same, this one perhaps later. */
+  #remove(number: number): boolean {
+    try {
+      rmSync(nameSegment(this.#file, number), { force: true });
+      return true;
+    } catch {
+      return false;
     }
   }
 
@@ -333,11 +328,29 @@ export class Segments implements ContentSource {
       this.#leave(this.#open);
     }
     if (this.#open !== undefined) return this.#open;
-    const number = this.#next++;
-    const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY;
-    const fd = openSync(nameOf(this.#file, number), flags, 0o600);
-    this.#open = { number, fd, end: 0, kept: 0, isFresh: true, holds: 0, isLeft: false };
+    this.#begun++;
+    const state = { end: 0, kept: 0, holds: 0, isLeft: false };
+    const reused = this.#takeSpare();
+    if (reused !== undefined) this.#open = { ...reused, ...state, isFresh: false, isReused: true };
+    else {
+      const number = this.#next++;
+      const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY;
+      const fd = openSync(nameSegment(this.#file, number), flags, 0o600);
+      this.#open = { number, fd, ...state, isFresh: true, isReused: false };
+    }
     return this.#open;
+  }
+
+  /** The one that was put aside last: the kernel has most of it in memory. */
+  #takeSpare(): { readonly number: number; readonly fd: number } | undefined {
+    for (let number = this.#spare.pop(); number !== undefined; number = this.#spare.pop()) {
+      try {
+        return { number, fd: openSync(nameSegment(this.#file, number), constants.O_WRONLY) };
+      } catch {
+        this.#idle.set(number, true);
+      }
+    }
+    return undefined;
   }
 
   #leave(open: Open): void {
@@ -359,29 +372,13 @@ function closeQuietly(fd: number): void {
   }
 }
 
+/** Writes a content and up to the end of its last page, so that the kernel need not read that; how many bytes it took. */
+function writePages(fd: number, content: Uint8Array, at: number): number {
+  const padding = -(at + content.length) & (PAGE_BYTES - 1);
+  return writevSync(fd, [content, PADDING.subarray(0, padding)], at);
+}
+
 const isLarge = ({ length }: Uint8Array) => length >= SEGMENT_CONTENT_BYTES_MIN;
-
-function nameOf(file: string, segment: number): string {
-  return `${file}.segment-${segment}`;
-}
-
-function listSegments(file: string): number[] {
-  const prefix = `${basename(file)}.segment-`;
-  return readdirSync(dirname(file))
-    .filter((name) => name.startsWith(prefix) && /^[1-9]\d{0,14}$/.test(name.slice(prefix.length)))
-    .map((name) => Number(name.slice(prefix.length)));
-}
-
-function readAt(fd: number, at: number, bytes: number): Uint8Array | undefined {
-  const content = Buffer.allocUnsafeSlow(bytes);
-  let done = 0;
-  while (done < bytes) {
-    const read = readSync(fd, content, done, bytes - done, at + done);
-    if (read === 0) return undefined;
-    done += read;
-  }
-  return content;
-}
 
 function syncDirectory(path: string): void {
   const fd = openSync(path, "r");

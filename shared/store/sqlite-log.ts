@@ -7,13 +7,8 @@ import { sumRow, sumValue } from "./checksum.ts";
 import { isDamage, nameWriteFault } from "./fault.ts";
 import { RowReader } from "./row-reader.ts";
 import { BYTES, countBytes, LAST_ID, readNumber } from "./schema.ts";
-import {
-  IN_DATABASE,
-  type RowsMoved,
-  SEGMENT_CONTENT_BYTES_MIN,
-  SegmentReader,
-  Segments,
-} from "./segments.ts";
+import { SegmentReader } from "./segment-reader.ts";
+import { IN_DATABASE, type RowsMoved, SEGMENT_CONTENT_BYTES_MIN, Segments } from "./segments.ts";
 
 /** Free pages that are worth giving back, and pages given back at a time. */
 const FREE_PAGES_MIN = 4096;
