@@ -21,6 +21,7 @@ import {
   type PublishFields,
   type PublishRefusal,
 } from "./publish-packet.ts";
+import type { TopicCache } from "./topic-cache.ts";
 
 export type InboundPublish = PublishFields;
 /** `packetBytes` is the whole size of the PUBLISH packet. */
@@ -37,6 +38,8 @@ export type IngressTapOptions = {
    * that it has kept for a session, and would do so again at each reconnect, for ever.
    */
   readonly receiveMaximum: number;
+  /** Where topic names are looked up; without it each is decoded by itself. */
+  readonly topics?: TopicCache;
   readonly onPublish: (publish: InboundPublish) => void;
   /** QoS 1 and 2 refusals wait for their acknowledgement too, so that the owner books them first. */
   readonly onRefusal: (refusal: InboundRefusal) => void;
@@ -160,7 +163,8 @@ class TapStream extends Duplex {
     const firstByte = bytes[start] as number;
     const type = firstByte >> 4;
     if (type === PUBLISH_TYPE) {
-      const decoding = decodePublish(this.#options.version, firstByte, bytes, bodyStart, end);
+      const { version, topics } = this.#options;
+      const decoding = decodePublish(version, firstByte, bytes, bodyStart, end, topics);
       if (decoding.kind === "malformed") return decoding.reason;
       if (decoding.kind === "refused") return this.#refuse({ ...decoding.refusal, packetBytes: end - start });
       if (this.#receive(decoding.fields)) this.#options.onPublish(decoding.fields);

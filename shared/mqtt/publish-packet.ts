@@ -5,6 +5,7 @@
 import type { MessageProperties, Qos } from "../message.ts";
 import { decodePublishProperties } from "./publish-properties.ts";
 import { decodeText } from "./text.ts";
+import { decodeTopic, type TopicCache, type TopicFault } from "./topic-cache.ts";
 
 export type RefusalReason =
   | "topic-empty"
@@ -14,17 +15,44 @@ export type RefusalReason =
   | "payload-format"
   | "oversize";
 
-export type PublishFields = {
+export class PublishFields {
   readonly topic: string;
-  /** A view of the received bytes: they stay as they are, but keeping it keeps the whole chunk. */
-  readonly payload: Uint8Array;
+  /** The received bytes, of which [payloadStart, payloadEnd) is the payload: they stay as they are, and keeping this keeps them all. */
+  readonly bytes: Buffer;
+  readonly payloadStart: number;
+  readonly payloadEnd: number;
   readonly qos: Qos;
   readonly retain: boolean;
   readonly dup: boolean;
   /** 1 to 65,535; 0 for QoS 0. */
   readonly packetId: number;
   readonly properties: MessageProperties | undefined;
-};
+
+  constructor(
+    topic: string,
+    bytes: Buffer,
+    payloadStart: number,
+    payloadEnd: number,
+    firstByte: number,
+    packetId: number,
+    properties: MessageProperties | undefined,
+  ) {
+    this.topic = topic;
+    this.bytes = bytes;
+    this.payloadStart = payloadStart;
+    this.payloadEnd = payloadEnd;
+    this.qos = qosOf(firstByte);
+    this.retain = (firstByte & 1) !== 0;
+    this.dup = isMarkedDup(firstByte);
+    this.packetId = packetId;
+    this.properties = properties;
+  }
+
+  /** A view of the received bytes. */
+  get payload(): Uint8Array {
+    return this.bytes.subarray(this.payloadStart, this.payloadEnd);
+  }
+}
 export type PublishRefusal = {
   readonly reason: RefusalReason;
   /** As far as it could be read. */
@@ -38,7 +66,11 @@ export type PublishDecoding =
   | { readonly kind: "refused"; readonly refusal: PublishRefusal }
   | { readonly kind: "malformed"; readonly reason: string };
 
-const WILDCARD = /[+#]/;
+const PROBLEMS: Record<TopicFault, RefusalReason> = {
+  text: "topic-text",
+  empty: "topic-empty",
+  wildcard: "topic-wildcard",
+};
 
 /** Decodes the body bytes[start, end) of a PUBLISH whose fixed header began with `firstByte`. */
 export function decodePublish(
@@ -47,11 +79,11 @@ export function decodePublish(
   bytes: Buffer,
   start: number,
   end: number,
+  topics?: TopicCache,
 ): PublishDecoding {
-  const head = decodePublishHead(firstByte, bytes, start, end);
+  const head = decodePublishHead(firstByte, bytes, start, end, topics);
   if (typeof head === "string") return { kind: "malformed", reason: head };
   const { qos, packetId, topic, end: headEnd } = head;
-  const dup = isMarkedDup(firstByte);
   let reason: RefusalReason | undefined = head.problem;
   let properties: MessageProperties | undefined;
   let payloadStart = headEnd;
@@ -63,20 +95,11 @@ export function decodePublish(
     payloadStart = decoding.end;
   }
   if (reason !== undefined || topic === undefined) {
+    const dup = isMarkedDup(firstByte);
     return { kind: "refused", refusal: { reason: reason ?? "topic-text", topic, qos, dup, packetId } };
   }
-  return {
-    kind: "publish",
-    fields: {
-      topic,
-      payload: bytes.subarray(payloadStart, end),
-      qos,
-      retain: (firstByte & 1) !== 0,
-      dup,
-      packetId,
-      properties,
-    },
-  };
+  const fields = new PublishFields(topic, bytes, payloadStart, end, firstByte, packetId, properties);
+  return { kind: "publish", fields };
 }
 
 /** What is known of a PUBLISH too large to keep, from the first bytes of its body. */
@@ -88,6 +111,7 @@ export function decodeOversizePublish(firstByte: number, head: Buffer): PublishR
 }
 
 const isMarkedDup = (firstByte: number) => (firstByte & 8) !== 0;
+const qosOf = (firstByte: number) => ((firstByte >> 1) & 3) as Qos;
 
 type PublishHead = {
   readonly qos: Qos;
@@ -102,8 +126,9 @@ function decodePublishHead(
   bytes: Buffer,
   start: number,
   end: number,
+  topics?: TopicCache,
 ): PublishHead | string {
-  const qos = ((firstByte >> 1) & 3) as Qos;
+  const qos = qosOf(firstByte);
   if (start + 2 > end) return "PUBLISH ends before its topic";
   const topicStart = start + 2;
   const topicEnd = topicStart + bytes.readUInt16BE(start);
@@ -111,10 +136,8 @@ function decodePublishHead(
   if (headEnd > end) return "PUBLISH ends inside its topic or packet identifier";
   const packetId = qos === 0 ? 0 : bytes.readUInt16BE(topicEnd);
   if (qos !== 0 && packetId === 0) return "PUBLISH has the packet identifier 0";
+  const reading = topics?.read(bytes, topicStart, topicEnd) ?? decodeTopic(bytes, topicStart, topicEnd);
+  if (typeof reading === "string") return { qos, packetId, topic: reading, problem: undefined, end: headEnd };
   const topic = decodeText(bytes, topicStart, topicEnd);
-  let problem: RefusalReason | undefined;
-  if (topic === undefined) problem = "topic-text";
-  else if (topic === "") problem = "topic-empty";
-  else if (WILDCARD.test(topic)) problem = "topic-wildcard";
-  return { qos, packetId, topic, problem, end: headEnd };
+  return { qos, packetId, topic, problem: PROBLEMS[reading.fault], end: headEnd };
 }

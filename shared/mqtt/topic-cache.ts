@@ -72,7 +72,8 @@ export class TopicCache {
   }
 }
 
-function decodeTopic(bytes: Uint8Array, start: number, end: number): TopicReading {
+/** Reads the topic name bytes[start, end) without remembering it. */
+export function decodeTopic(bytes: Uint8Array, start: number, end: number): TopicReading {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const topic = decodeText(view, start, end);
   if (topic === undefined) return FAULT.text;

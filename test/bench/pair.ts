@@ -26,8 +26,8 @@ export type PairWishes = {
 
 /** The window of both sides of the brokers: what they may have unacknowledged. */
 const INFLIGHT_MAX = 1000;
-/** What the units of the install media set, for a host with more memory than that. */
-const UNIT_ENVIRONMENT = { BUN_JSC_forceRAMSize: "2147483648" };
+/** What the units of the install media set. */
+const UNIT_ENVIRONMENT = { BUN_JSC_forceRAMSize: "2147483648", MIMALLOC_PURGE_DELAY: "1000" };
 /** Far above what the brokers reach: the link must not be what is measured. */
 const RATE_MBIT_PER_SECOND = 2000;
 /** As docs/speeds.md has it for such a rate; the kernel grants what net.core.rmem_max allows. */

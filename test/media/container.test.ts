@@ -108,6 +108,7 @@ requireTools(TOOLS)("a container", () => {
       expect(config[0].User).toBe("65532:65532");
       expect(config[0].Config.Env).toContain("BUN_OPTIONS=");
       expect(config[0].Config.Env).toContain("BUN_JSC_forceRAMSize=2147483648");
+      expect(config[0].Config.Env).toContain("MIMALLOC_PURGE_DELAY=1000");
       mkdirSync(join(home, side), { recursive: true });
       chownSync(join(home, side), UID, UID);
     }

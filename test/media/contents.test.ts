@@ -43,6 +43,7 @@ requireTools(["systemd-analyze"])("the units", () => {
       expect(text).toMatch(new RegExp(`^UnsetEnvironment=.*\\b${name}\\b`, "m"));
     expect(text).toContain("\nRestartPreventExitStatus=2 78\n");
     expect(text).toContain("\nEnvironment=BUN_JSC_forceRAMSize=2147483648\n");
+    expect(text).toContain("\nEnvironment=MIMALLOC_PURGE_DELAY=1000\n");
     expect(text).toMatch(/^IPAddressDeny=any$/m);
     expect(text).toMatch(/^IPAddressAllow=localhost link-local multicast \S/m);
   });

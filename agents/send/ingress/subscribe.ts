@@ -1,12 +1,14 @@
 // The source of type "subscribe": a client of a broker in the plant. MQTT.js keeps the session; the messages take the
 // tap beside it, so that they can be acknowledged in batches, after the journal has them.
 import type { Logger } from "../../../shared/log.ts";
+import { EmbeddedMessage } from "../../../shared/message.ts";
 import { type BrokerSession, createBrokerConnection } from "../../../shared/mqtt/connection.ts";
 import {
   createIngressTap,
   type InboundPublish,
   type InboundRefusal,
 } from "../../../shared/mqtt/ingress-tap.ts";
+import { TopicCache } from "../../../shared/mqtt/topic-cache.ts";
 import type { Intake, LossReason } from "../intake.ts";
 import type { SubscribeSource } from "../source-config.ts";
 import type { Source, SourceState } from "./source.ts";
@@ -56,9 +58,13 @@ export function startSubscribe(
     version,
     packetBytesMax: messageBytesMax + PACKET_OVERHEAD_BYTES,
     receiveMaximum: config.receiveMaximum,
+    topics: new TopicCache(),
     onPublish: (publish) => {
-      const { topic, payload, qos, retain, properties } = publish;
-      const message = { topic, payload, qos, retain, properties, acceptedMs: rim.clock() };
+      const { topic, bytes, payloadStart, payloadEnd, qos, retain, properties } = publish;
+      const message = new EmbeddedMessage(
+        ...([topic, bytes, payloadStart, payloadEnd - payloadStart] as const),
+        ...([qos, retain, properties, rim.clock()] as const),
+      );
       intake.accept(config.name, message, qos === 0 ? undefined : () => settle(publish));
     },
     onRefusal: (refusal) => {

@@ -166,9 +166,9 @@ function parseWithTwin(version: Version, bytes: Buffer): unknown[] {
 }
 
 function describePublish(publish: InboundPublish): unknown {
-  const { payload, properties, ...fields } = publish;
+  const { topic, payload, qos, retain, dup, packetId, properties } = publish;
   return {
-    ...fields,
+    ...{ topic, qos, retain, dup, packetId },
     payload: Buffer.from(payload).toString("hex"),
     payloadFormat: properties?.payloadFormat,
     messageExpirySeconds: properties?.messageExpirySeconds,
