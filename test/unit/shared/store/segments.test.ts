@@ -29,6 +29,16 @@ function fill(log: BlockLog, from: number, to: number, bytes?: number): void {
   for (let id = from; id <= to; id++) log.write(() => append(log, id, makeLarge(id, bytes)));
 }
 
+/** Where the rows behind `id` lie in their segments, and their bytes. */
+function placesIn(directory: string, id: number): unknown[] {
+  const db = new Database(join(directory, "x.db"));
+  try {
+    return db.query("SELECT at, bytes FROM block WHERE id > ? ORDER BY id").values(id);
+  } finally {
+    db.close();
+  }
+}
+
 const segmentsIn = (directory: string) =>
   readdirSync(directory)
     .filter((name) => name.startsWith("x.db.segment-"))
@@ -152,6 +162,31 @@ describe.each(["fsync", "os"] as const)(
       fill(log, 34, 35);
       for (const { id, content } of log.read(32, 9)) expect(makeLarge(id).equals(content)).toBe(true);
       expect(log.read(32, 9).map(({ intact }) => intact)).toEqual([true, true, true]);
+      log.close();
+      expect(placesIn(directory, 32)).toEqual([
+        [0, 100_000],
+        [102_400, 100_000],
+        [204_800, 100_000],
+      ]);
+    });
+
+    test("writes to none of them before the second look, and to none that has rows", () => {
+      const directory = freshDirectory();
+      const log = openBlockLog(directory, "x.db", durability);
+      log.write(() => {
+        for (let id = 1; id <= 20; id++) append(log, id, makeLarge(id, MEGABYTE));
+      });
+      fill(log, 21, 40, MEGABYTE);
+      log.write(() => log.deleteBetween(25, 32));
+      log.rest?.();
+      fill(log, 41, 48, MEGABYTE);
+      expect(segmentsIn(directory)).toHaveLength(6);
+      for (let round = 0; round < 2; round++) log.rest?.();
+      fill(log, 49, 60, MEGABYTE);
+      expect(segmentsIn(directory)).toHaveLength(7);
+      for (const { id, content } of log.read(0, 99))
+        expect(makeLarge(id, MEGABYTE).equals(content)).toBe(true);
+      expect(log.read(0, 99).filter(({ intact }) => intact)).toHaveLength(52);
       log.close();
     });
 
