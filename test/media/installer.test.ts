@@ -148,6 +148,17 @@ requireTools([...MEDIA_TOOLS, ...ROOT_TOOLS])("install.sh", () => {
     expectRefusal(stopped, "it was interrupted");
   }, 60_000);
 
+  test.each([
+    ["mkdir", "/bin/mkdir", "*/lib/tidegate"],
+    ["groupadd", "/usr/sbin/groupadd", "*"],
+    ["useradd", "/usr/sbin/useradd", "*"],
+  ])("takes back what %s did when it is interrupted meanwhile", (name, program, args) => {
+    const stand = `usr/local/sbin/${name}`;
+    const script = `#!/bin/sh\n${program} "$@" || exit\ncase $* in ${args}) kill -TERM $PPID ;; esac\n`;
+    const before = `mount -t tmpfs none usr/local/sbin; printf '%s' '${script}' > ${stand}; chmod 755 ${stand}`;
+    expectRefusal(install("send", media.next, before), "it was interrupted");
+  });
+
   test("chooses by processor and C library, and refuses a processor that is too old", () => {
     const choice = copyMedia(media.next, "choice");
     run("cp", "-al", join(choice, "bin/linux-x64-baseline"), join(choice, "bin/linux-x64"));

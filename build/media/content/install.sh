@@ -54,6 +54,7 @@ take_back() {
   done
 }
 
+# Before each step, not after it: a signal that comes while the step is under way is heard when it is done.
 remember() { undo="$1$newline$undo"; }
 forget() { undo=''; }
 hash_of() { h=$(sha256sum <"$1" 2>/dev/null) && printf '%s' "${h%% *}"; }
@@ -226,8 +227,8 @@ make_dir() { # path, mode, owner
   if [ -n "$dry" ]; then [ -d "$1" ] || say "would make the directory $1"; return; fi
   if [ ! -d "$1" ]; then
     [ -d "$(dirname -- "$1")" ] || make_dir "$(dirname -- "$1")" 755 0:0
-    mkdir -- "$1" 2>/dev/null || die "$1 cannot be made: $(mkdir -- "$1" 2>&1)"
     remember "dir $1"
+    mkdir -- "$1" 2>/dev/null || die "$1 cannot be made: $(mkdir -- "$1" 2>&1)"
     new_dirs="$1$newline$new_dirs"
     changed=1
   fi
@@ -287,14 +288,15 @@ make_user() {
   if ! has_name group tidegate; then
     if [ -n "$dry" ]; then say "would make the group tidegate"
     else
+      remember "group tidegate"
       { groupadd --system tidegate || addgroup -S tidegate || say "tidegate:x:$(free_id):" >>/etc/group; } 2>/dev/null
       has_name group tidegate || die "the group tidegate cannot be made"
-      remember "group tidegate"
       changed=1
     fi
   fi
   has_name passwd "$program" && return
   if [ -n "$dry" ]; then say "would make the user $program"; return; fi
+  remember "user $program"
   home=/var/lib/tidegate/$agent shell=/usr/sbin/nologin
   [ -e $shell ] || shell=/sbin/nologin
   [ -e $shell ] || shell=/bin/false
@@ -303,7 +305,6 @@ make_user() {
       adduser -S -D -H -h "$home" -s $shell -G tidegate "$program" || append_user
   } >/dev/null 2>&1
   has_name passwd "$program" || die "the user $program cannot be made"
-  remember "user $program"
   changed=1
 }
 append_user() { # where no program for it exists
