@@ -4,7 +4,7 @@ import type { Counters } from "../../shared/counters.ts";
 import type { Comparison } from "./link/comparison.ts";
 
 export type LinkLedger = {
-  /** Messages that came over the link and are in the spool. */
+  /** Messages that came over the link; the newest may have a moment to go until they are in the spool, and in a target's ledger. */
   readonly accepted: number;
   /** Messages lost on the way: "gap", or "before-start" when they were sent before this agent first listened. */
   readonly lost: Record<string, number>;

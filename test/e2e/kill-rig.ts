@@ -7,7 +7,7 @@ import { MqttRecorder } from "../support/mqtt-recorder.ts";
 import { makePayload } from "../support/payloads.ts";
 import { waitWhileProgress } from "../support/progress.ts";
 import { type Site, waitUntilReady } from "../support/site.ts";
-import { type RecvStatus, type SendStatus, sum } from "../support/status.ts";
+import { isDelivered, type RecvStatus, type SendStatus, sum } from "../support/status.ts";
 import { findMissing, type RecvKill, tell } from "./kill-oracle.ts";
 
 export type Victim = "send" | "recv" | "plant" | "business";
@@ -133,7 +133,7 @@ export class KillRig {
       const recv = await this.recv.readStatus<RecvStatus>();
       const send = await this.send.readStatus<SendStatus>();
       const there = recv.ledger.accepted + sum(recv.ledger.lost) + sum(recv.ledger.skipped);
-      const isIdle = send.ledger.held === 0 && recv.targets.every(({ ledger }) => ledger.held === 0);
+      const isIdle = send.ledger.held === 0 && isDelivered(recv);
       // The two agents have found out by themselves that they agree.
       const isOver = isIdle && recv.ledger.comparison?.difference === 0;
       result = { send, recv };

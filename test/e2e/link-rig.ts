@@ -5,7 +5,7 @@ import { Collector, type Outgoing, Publisher } from "../support/mqtt-clients.ts"
 import { OneWayLink } from "../support/network-namespaces.ts";
 import { makePayload } from "../support/payloads.ts";
 import { Site } from "../support/site.ts";
-import { type RecvStatus, type SendStatus, sum } from "../support/status.ts";
+import { isDelivered, type RecvStatus, type SendStatus, sum } from "../support/status.ts";
 import type { TomlTable } from "../support/toml.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -139,8 +139,10 @@ export class LinkRig implements AsyncDisposable {
     const left = sent.ledger.forwarded + sum(sent.ledger.lost);
     const got = await this.waitForRecv(
       `${left} messages accounted for and delivered`,
-      ({ ledger, targets }) =>
-        ledger.accepted + sum(ledger.lost) + sum(ledger.skipped) === left && targets[0]?.ledger.held === 0,
+      (status) => {
+        const { accepted, lost, skipped } = status.ledger;
+        return accepted + sum(lost) + sum(skipped) === left && isDelivered(status);
+      },
       deadlineMs,
     );
     await this.far.waitForCount(got.targets[0]?.ledger.forwarded ?? 0);

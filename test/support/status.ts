@@ -85,3 +85,11 @@ export function sum(record: Readonly<Record<string, number>>): number {
 export function unaccounted({ accepted, forwarded, held, filtered, lost }: Ledger): number {
   return accepted - forwarded - held - sum(filtered) - sum(lost);
 }
+
+/**
+ * Whether the spool has taken all that came over the link, and no target holds any of it: what is between the two is held by nobody.
+ * Of targets that were there from the beginning.
+ */
+export function isDelivered({ ledger, targets }: RecvStatus): boolean {
+  return targets.every((target) => target.ledger.accepted === ledger.accepted && target.ledger.held === 0);
+}
