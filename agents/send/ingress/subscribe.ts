@@ -62,8 +62,14 @@ export function startSubscribe(
     onPublish: (publish) => {
       const { topic, bytes, payloadStart, payloadEnd, qos, retain, properties } = publish;
       const message = new EmbeddedMessage(
-        ...([topic, bytes, payloadStart, payloadEnd - payloadStart] as const),
-        ...([qos, retain, properties, rim.clock()] as const),
+        topic,
+        bytes,
+        payloadStart,
+        payloadEnd - payloadStart,
+        qos,
+        retain,
+        properties,
+        rim.clock(),
       );
       intake.accept(config.name, message, qos === 0 ? undefined : () => settle(publish));
     },
